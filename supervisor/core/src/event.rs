@@ -1,0 +1,335 @@
+//! The closed vocabulary: everything that can happen to a plugin, and everything the core can ask for.
+
+use std::time::Duration;
+
+use crate::policy::PluginId;
+use crate::time::Time;
+
+/// Everything that can happen to one plugin, grouped by who says it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    // An operator, the API or a caller.
+    /// Wanted up, now; refills the restart budget.
+    Start,
+    /// Wanted down.
+    Stop { now: bool, reason: StopReason },
+    /// Down, then up again; refills the restart budget.
+    Restart { now: bool },
+    /// A call came while no generation could take it; starts a lazy plugin.
+    Called,
+
+    // The surroundings and the process.
+    /// Refused before anything was spawned (class `config`).
+    Refused(Detail),
+    /// The start failed before `exec` succeeded (class `spawn`).
+    SpawnFailed { permanent: bool, detail: Detail },
+    /// The process exists.
+    Spawned { pid: u32 },
+    /// `exec` succeeded.
+    Execed,
+    /// The leader ended. Its last bytes have been read; its tree may live on.
+    Died(Exit),
+    /// The leader is reaped and nothing of its tree is left.
+    Gone { swept: u32 },
+    /// The keeper died and took the processes with it; never charged to the plugin.
+    KeeperLost,
+    /// The executable of a plugin that failed for good changed on disk, or did not.
+    FileLooked { changed: bool },
+
+    // The wire.
+    /// The first byte on stdout.
+    FirstByte,
+    /// A sign of progress during handshake or ready (`$/status`, `$/progress`).
+    StartProgress,
+    /// The dialect's opening was answered.
+    Opened(Opening),
+    /// The opening was refused, or the versions do not meet (`permanent`).
+    OpenFailed { permanent: bool, detail: Detail },
+    /// The plugin speaks of itself (`$/status`, or the body of a `ping` answer).
+    Said(Report),
+    /// A probe of this generation was answered; any answer counts.
+    ProbeAnswered,
+    /// More junk, dropped logs or unknown ids than the bound in the last minute, or quiet again.
+    Noisy(bool),
+    /// The link is unusable while the process lives (class `protocol`).
+    LinkBroken(Detail),
+    /// No call is in flight any more and `drain` was answered where it is supported.
+    Drained,
+    /// `shutdown` was answered, or the dialect has none.
+    Asked,
+
+    // The clock.
+    /// A deadline has passed. The pipe was read until it would block before `look` was made.
+    Deadline(Look),
+}
+
+/// Why a plugin is asked to leave (protocol `shutdown.reason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StopReason {
+    Stop,
+    Restart,
+    Config,
+    HostExit,
+}
+
+/// A machine-readable detail (`exe-missing`, `timeout`, `before-handshake`, …) and a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detail {
+    pub detail: &'static str,
+    pub message: String,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Code(i32),
+    Signal {
+        /// `SIGSEGV`, …
+        name: &'static str,
+        core: bool,
+    },
+    /// Killed for memory, with evidence.
+    Oom,
+    /// The keeper could not say any more.
+    Unknown,
+}
+
+/// What the core needs to know of an answered opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    pub ready: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    pub state: Saying,
+    pub message: Option<String>,
+    pub expected: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saying {
+    Ready,
+    Degraded,
+    Unhealthy,
+    Busy,
+}
+
+/// What the host saw of a generation when a deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Look {
+    /// The last answer of any kind, `$/status`, or `$/progress` for a pending call.
+    pub last_life: Option<Time>,
+    /// When the last byte of the probe in flight entered the pipe; `None` while it has not.
+    pub probe_written: Option<Time>,
+    /// Calls that keep the plugin busy (in flight and counting as work, or abandoned and unanswered).
+    pub working: u32,
+    /// The latest deadline of the calls in flight.
+    pub latest_deadline: Option<Time>,
+    /// A debugger traces the process.
+    pub traced: bool,
+    /// The leader is stopped by a signal (process state `T`).
+    pub stopped: bool,
+    /// Bytes seen on stderr, CPU time used and processes made by the tree, in any unit: a rise is activity.
+    /// Filled in during the first-byte phase only.
+    pub activity: u64,
+    /// Half a frame is lying in the framer.
+    pub mid_frame: bool,
+    /// What has been seen since the start: for the words of a timeout.
+    pub seen: Seen,
+}
+
+/// What a starting plugin has shown so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Seen {
+    #[default]
+    Nothing,
+    StderrOnly,
+    JunkOnly,
+    Frames,
+    /// An answer came, but to another id.
+    OtherId,
+}
+
+/// Everything the core can ask the host to do. An order that nobody runs is a bug.
+#[must_use = "an effect nobody runs is a lost order"]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Start a process for this generation and write the dialect's opening.
+    /// Answered by `Refused`, `SpawnFailed`, or `Spawned` and `Execed`.
+    Spawn { generation: u64 },
+    /// Send one probe; `second` asks for the dialect's other kind.
+    Probe { second: bool },
+    /// Where calls go from now on.
+    Route(Route),
+    /// Settle every call in flight of this generation, and every queued one that may not wait, now.
+    Settle(Settle),
+    /// One rung of the stop ladder; `within` is its budget.
+    Rung { rung: Rung, within: Duration, reason: StopReason },
+    /// The generation is over: close what is left of its link.
+    Retire { generation: u64 },
+    /// Look at the executable's identity; answer with `FileLooked`.
+    LookAtFile,
+    /// Something happened that people and logs should know.
+    Note(Note),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Route {
+    /// To the live link.
+    Open,
+    /// Calls wait, bounded, until the next route (`while_restarting = "wait"`).
+    Hold(Unavailable),
+    /// Calls are refused at once.
+    Refuse(Unavailable),
+}
+
+/// Why a call cannot be taken now: the `class` of −31001, −31008 and −31009.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unavailable {
+    Starting,
+    Waiting,
+    Backoff,
+    HalfOpen,
+    Down,
+    Failed,
+    /// −31008 `stop`, `restart`, `host_exit`.
+    Stopping(StopReason),
+}
+
+/// Why calls in flight end: the `class` of −31003 (or −31008 after a drain that ran out).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settle {
+    Crashed { class: Class, exit: Option<Exit> },
+    Stopped(StopReason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rung {
+    Drain,
+    Ask,
+    Leave,
+    Term,
+    Kill,
+}
+
+/// Failure classes; see the manifest reference for what each leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    Config,
+    Spawn,
+    Handshake,
+    Protocol,
+    Exit,
+    Signal,
+    Oom,
+    Hang,
+    Unhealthy,
+    Dependency,
+    /// The keeper died with its plugins; not the plugin's fault.
+    Keeper,
+}
+
+/// A failure as status, `why` and events tell it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    pub class: Class,
+    pub detail: Detail,
+    pub exit: Option<Exit>,
+    pub generation: u64,
+    pub at: Time,
+}
+
+/// What happened, named noun-verb in the past; rendered by others.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    StateChanged { from: StateName, to: StateName, generation: u64, reason: String },
+    PhaseReached { phase: Phase },
+    PhaseExtended { phase: Phase, up_to: Duration },
+    Failed(Failure),
+    RestartScheduled { after: Duration, attempt: u32 },
+    /// Gave up; the next careful try, if any, is `retry_after` from now.
+    GaveUp { restarts: u32, within: Duration, retry_after: Option<Duration> },
+    ProbeMissed { misses: u32, of: u32 },
+    ProbeExcused { silent_for: Duration, up_to: Duration },
+    HealthChanged { from: HealthName, to: HealthName, message: Option<String> },
+    RungReached { rung: Rung, within: Duration },
+    Stopped(StopRecord),
+    BecameUnkillable { pid: Option<u32> },
+    DependencyWaited { on: Vec<PluginId> },
+    StormBegan,
+    ClockStalled { late: Duration },
+    /// A pair of state and event that cannot happen did.
+    Surprised { state: StateName, event: &'static str },
+}
+
+/// One stop, rung by rung.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StopRecord {
+    pub rungs: Vec<(Rung, Duration)>,
+    pub exit: Option<Exit>,
+    /// Processes of the tree that had to be killed after the leader.
+    pub swept: u32,
+    pub took: Duration,
+    /// It ended by itself between the decision and the first rung that could end it.
+    pub by_itself: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StateName {
+    Registered,
+    Starting,
+    Loaded,
+    Active,
+    Degraded,
+    Stopping,
+    Backoff,
+    Failed,
+    Unkillable,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HealthName {
+    Unknown,
+    Ok,
+    Degraded,
+    Busy,
+    Suspect,
+    Hung,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phase {
+    /// Waiting for its turn (`start_concurrency`, storm guard); costs no budget.
+    Queued,
+    Spawn,
+    FirstByte,
+    Handshake,
+    Ready,
+}
+
+/// A plugin as `status` shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    pub id: PluginId,
+    pub wanted_up: bool,
+    pub state: StateName,
+    pub since: Time,
+    pub generation: u64,
+    pub pid: Option<u32>,
+    /// Restarts since it was last started by hand.
+    pub restarts: u32,
+    pub health: HealthName,
+    pub health_message: Option<String>,
+    pub last_life: Option<Time>,
+    pub phase: Option<Phase>,
+    pub rung: Option<Rung>,
+    /// When a restart, a careful try or the end of a rung is due.
+    pub next_try: Option<Time>,
+    pub waiting_for: Vec<PluginId>,
+    pub last_failure: Option<Failure>,
+    pub last_stop: Option<StopRecord>,
+    /// Rests because it finished with exit 0 under `on-failure`.
+    pub finished: bool,
+    pub half_open: bool,
+}
