@@ -1,1 +1,6 @@
+//! An out-of-process plugin supervisor.
+
+#![forbid(unsafe_code)]
+
 pub mod host;
+pub mod observe;

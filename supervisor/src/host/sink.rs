@@ -1,0 +1,285 @@
+//! The plain thread that writes files: logs, journal and state, behind a bounded queue.
+//!
+//! Nothing that decides or calls ever waits for the disk. What does not fit the queue is refused to the one who
+//! offered it, who counts it; what the disk refuses is counted here and said once, when it works again.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+/// Jobs that may wait for the disk at any moment.
+const QUEUE: usize = 8192;
+
+/// Log files held open at once; more plugins than this take turns.
+const OPEN_FILES: usize = 64;
+
+/// One thing to write.
+pub enum Job {
+    /// Appends `line` and LF to `file`, which is rotated by `limits`.
+    Append { file: Arc<Path>, line: Box<str>, limits: Rotation },
+    /// Replaces a small file as a whole: written beside it, then renamed, so that old or new is there.
+    Replace { file: PathBuf, bytes: Vec<u8> },
+    /// Everything before this has been written (or given up).
+    Flush(oneshot::Sender<()>),
+}
+
+/// When a file is rotated, and how many old ones stay: `NAME.1` is the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    pub size: u64,
+    pub keep: u32,
+}
+
+/// The way to the writing thread.
+#[derive(Debug)]
+pub struct Sink {
+    queue: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Sink {
+    /// Starts the thread. `trouble` is called from it with a sentence when writing begins to fail, and again when it
+    /// works once more.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub fn start(trouble: impl Fn(String) + Send + 'static) -> io::Result<Self> {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let lost = Arc::new(AtomicU64::new(0));
+        let writer = Writer { files: HashMap::new(), lost: lost.clone(), failing: 0, trouble };
+        let thread = std::thread::Builder::new().name("ob-files".into()).spawn(move || writer.run(&jobs))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), lost })
+    }
+
+    /// Offers a job; false when the queue is full, and the job is dropped: the caller counts it.
+    #[must_use]
+    pub fn offer(&self, job: Job) -> bool {
+        match self.queue.as_ref().map(|queue| queue.try_send(job)) {
+            Some(Ok(())) => true,
+            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
+        }
+    }
+
+    /// Lines that the disk refused so far.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all that was offered before is written. Dropping the future is harmless.
+    pub async fn flush(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.offer(Job::Flush(done)) {
+            // An error only says that the thread is gone: then nothing is left to wait for.
+            wait.await.unwrap_or_default();
+        }
+    }
+}
+
+impl Drop for Sink {
+    /// Lets the thread write what is queued, then ends it.
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been printed already, and there is nobody left to tell.
+            thread.join().unwrap_or_default();
+        }
+    }
+}
+
+struct Writer<F> {
+    files: HashMap<Arc<Path>, Open>,
+    lost: Arc<AtomicU64>,
+    /// Lines lost since writing began to fail; 0 while it works.
+    failing: u64,
+    trouble: F,
+}
+
+struct Open {
+    file: File,
+    size: u64,
+}
+
+impl<F: Fn(String)> Writer<F> {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
+            match job {
+                Job::Append { file, line, limits } => {
+                    let result = self.append(&file, &line, limits);
+                    self.account(&file, result);
+                }
+                Job::Replace { file, bytes } => {
+                    let result = replace(&file, &bytes);
+                    self.account(&file, result);
+                }
+                Job::Flush(done) => done.send(()).unwrap_or_default(),
+            }
+        }
+    }
+
+    fn append(&mut self, path: &Arc<Path>, line: &str, limits: Rotation) -> io::Result<()> {
+        if self.files.len() >= OPEN_FILES && !self.files.contains_key(path) {
+            self.files.clear();
+        }
+        let open = match self.files.entry(path.clone()) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(open_append(path)?),
+        };
+        let bytes = line.len() as u64 + 1;
+        if open.size > 0 && open.size + bytes > limits.size {
+            self.files.remove(path);
+            rotate(path, limits.keep)?;
+            self.files.insert(path.clone(), open_append(path)?);
+        }
+        let open = self.files.get_mut(path).expect("inserted above");
+        let mut buffer = Vec::with_capacity(line.len() + 1);
+        buffer.extend_from_slice(line.as_bytes());
+        buffer.push(b'\n');
+        let written = open.file.write_all(&buffer);
+        match written {
+            Ok(()) => open.size += bytes,
+            // Half a line may be there: the file is opened anew, and readers skip what they cannot parse.
+            Err(_) => drop(self.files.remove(path)),
+        }
+        written
+    }
+
+    fn account(&mut self, path: &Path, result: io::Result<()>) {
+        match result {
+            Ok(()) if self.failing > 0 => {
+                (self.trouble)(format!("files are written again; {} lines were lost", self.failing));
+                self.failing = 0;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                self.failing += 1;
+                if self.failing == 1 {
+                    (self.trouble)(format!("cannot write {}: {error}", path.display()));
+                }
+            }
+        }
+    }
+}
+
+fn open_append(path: &Path) -> io::Result<Open> {
+    // O_NOFOLLOW: a link planted in place of a log must not lead elsewhere.
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc_nofollow())
+        .open(path)?;
+    let size = file.metadata()?.len();
+    Ok(Open { file, size })
+}
+
+fn libc_nofollow() -> i32 {
+    nix::fcntl::OFlag::O_NOFOLLOW.bits()
+}
+
+fn rotate(path: &Path, keep: u32) -> io::Result<()> {
+    if keep == 0 {
+        return fs::remove_file(path);
+    }
+    let old = |n: u32| rotated(path, n);
+    for n in (1..keep).rev() {
+        match fs::rename(old(n), old(n + 1)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    fs::rename(path, old(1))
+}
+
+/// The name of the `n`th old file.
+#[must_use]
+pub fn rotated(path: &Path, n: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{n}"));
+    name.into()
+}
+
+/// Writes a small file as a whole: old or new is there, never a part.
+///
+/// # Errors
+/// Those of the file system.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(libc_nofollow())
+        .open(&temporary)?;
+    file.write_all(bytes)?;
+    fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_rotate_by_size_and_the_oldest_falls_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let file: Arc<Path> = dir.path().join("log").into();
+        let sink = Sink::start(|_| ()).unwrap();
+        let limits = Rotation { size: 20, keep: 2 };
+        for n in 0..10 {
+            assert!(sink.offer(Job::Append {
+                file: file.clone(),
+                line: format!("line {n:04}").into(),
+                limits
+            }));
+        }
+        drop(sink);
+        let read = |p: &Path| fs::read_to_string(p).unwrap();
+        assert_eq!(read(&file), "line 0008\nline 0009\n");
+        assert_eq!(read(&rotated(&file, 1)), "line 0006\nline 0007\n");
+        assert_eq!(read(&rotated(&file, 2)), "line 0004\nline 0005\n");
+        assert!(!rotated(&file, 3).exists());
+    }
+
+    #[test]
+    fn what_the_disk_refuses_is_counted_and_said_once_and_it_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let file: Arc<Path> = dir.path().join("sub/log").into();
+        let (said, heard) = std::sync::mpsc::channel();
+        let sink = Sink::start(move |s| said.send(s).unwrap_or_default()).unwrap();
+        let append = |text: &str| {
+            assert!(sink.offer(Job::Append {
+                file: file.clone(),
+                line: text.into(),
+                limits: Rotation { size: 1000, keep: 1 }
+            }));
+        };
+        append("lost 1");
+        append("lost 2");
+        assert!(heard.recv().unwrap().starts_with("cannot write "));
+        let (done, mut wait) = oneshot::channel();
+        assert!(sink.offer(Job::Flush(done)));
+        while wait.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
+            std::thread::yield_now();
+        }
+        assert_eq!(sink.lost(), 2);
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        append("kept");
+        assert_eq!(heard.recv().unwrap(), "files are written again; 2 lines were lost");
+        drop(sink);
+        assert_eq!(fs::read_to_string(&*file).unwrap(), "kept\n");
+    }
+}

@@ -1,0 +1,59 @@
+//! Turns what happened into events that people and programs read. No decisions.
+
+mod notes;
+
+pub use notes::{class, describe, exit_text, health, phase, rung, state};
+
+/// Every event name there is; a closed list.
+pub const EVENTS: &[&str] = &[
+    "supervisor.started",
+    "supervisor.stopping",
+    "supervisor.stopped",
+    "keeper.started",
+    "keeper.died",
+    "plugin.registered",
+    "plugin.removed",
+    "plugin.state",
+    "plugin.phase",
+    "plugin.phase_extended",
+    "plugin.spawned",
+    "plugin.opened",
+    "plugin.exited",
+    "plugin.failure",
+    "plugin.unkillable",
+    "plugin.executable_changed",
+    "restart.scheduled",
+    "restart.gave_up",
+    "probe.missed",
+    "probe.excused",
+    "health.changed",
+    "stop.rung",
+    "stop.finished",
+    "dependency.waiting",
+    "wire.junk",
+    "wire.too_long",
+    "wire.reject",
+    "wire.orphan_reply",
+    "wire.orphan_error",
+    "wire.violation",
+    "mcp.list_changed",
+    "mcp.resource_updated",
+    "mcp.note",
+    "log.dropped",
+    "log.trouble",
+    "clock.stall",
+    "process.stray",
+    "storm.began",
+    "reaper.removed",
+    "reaper.skipped",
+    "config.rejected",
+    "config.applied",
+    "internal.surprise",
+    "internal.panic",
+];
+
+/// The one spelling of an event name, if it is in the list.
+#[must_use]
+pub fn event_name(name: &str) -> Option<&'static str> {
+    EVENTS.iter().find(|known| **known == name).copied()
+}
