@@ -1,0 +1,65 @@
+//! Stdin as frames.
+
+use crate::json;
+use crate::sys;
+
+/// One frame as it came in; members are raw JSON text.
+#[derive(Clone, Default)]
+pub(crate) struct Frame {
+    pub(crate) id: Option<Vec<u8>>,
+    pub(crate) method: Vec<u8>,
+    pub(crate) params: Vec<u8>,
+}
+
+impl Frame {
+    fn parse(line: &[u8]) -> Self {
+        let member = |name| json::member(line, name).map(<[u8]>::to_vec);
+        Self {
+            id: member("id"),
+            method: member("method").map_or_else(Vec::new, |raw| json::unquoted(&raw).to_vec()),
+            params: member("params").unwrap_or_else(|| b"{}".to_vec()),
+        }
+    }
+}
+
+/// What stdin gave and nobody took yet.
+#[derive(Default)]
+pub(crate) struct Input {
+    bytes: Vec<u8>,
+    /// Bytes at the front that are known to hold no LF.
+    searched: usize,
+    ended: bool,
+}
+
+impl Input {
+    /// Whether a whole line is here.
+    pub(crate) fn has_line(&mut self) -> bool {
+        let unsearched = &self.bytes[self.searched..];
+        let end = unsearched.iter().position(|&byte| byte == b'\n');
+        self.searched += end.unwrap_or(unsearched.len());
+        end.is_some()
+    }
+
+    /// The next whole line, if it is here.
+    pub(crate) fn take(&mut self) -> Option<Frame> {
+        if !self.has_line() {
+            return None;
+        }
+        let line: Vec<u8> = self.bytes.drain(..=self.searched).collect();
+        self.searched = 0;
+        Some(Frame::parse(&line))
+    }
+
+    /// Reads once, which waits if nothing is there.
+    pub(crate) fn read(&mut self) {
+        let mut buffer = [0; 64 * 1024];
+        let count = sys::read(0, &mut buffer);
+        self.ended = count == 0;
+        self.bytes.extend_from_slice(&buffer[..count]);
+    }
+
+    /// Whether end of file was read. A line cut off by it is never taken.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
+    }
+}
