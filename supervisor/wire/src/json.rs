@@ -1,0 +1,341 @@
+//! Scanning JSON text without building it: strings, depth, the members of one object.
+//!
+//! Payloads pass through a host as text, because a generic value would lose digits, refuse lone surrogates and cost
+//! an allocation per node. These scans find structure only; whoever needs to know that a value is *valid* has
+//! `serde_json` look at it. Nothing here recurses.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memchr2;
+use serde::de::IgnoredAny;
+
+/// Why a scan stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Syntax,
+    Depth,
+}
+
+/// Whether brackets outside strings are never nested deeper than `max`; a lone `{}` is depth 1.
+///
+/// The text need not be valid: this runs before any parser.
+#[must_use]
+pub fn depth_within(text: &[u8], max: u32) -> bool {
+    let mut depth = 0u32;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b'"' => match string_end(text, at) {
+                Some(end) => at = end,
+                None => return true,
+            },
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > max {
+                    return false;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    true
+}
+
+/// `text` as a JSON string, quotes included.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    crate::encode::string(&mut out, text);
+    String::from_utf8(out).expect("escaping keeps UTF-8 whole")
+}
+
+/// Whether `text` is one valid JSON value.
+pub(crate) fn is_valid(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// The position behind the closing quote of a string whose first character is at `at`.
+pub(crate) fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
+    // Most strings are short: a plain loop beats the set-up of a vector search.
+    let near = text.len().min(at + 16);
+    while at < near {
+        match text[at] {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    loop {
+        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// The position of the first byte from `at` on that is no JSON white space.
+pub(crate) fn skip_blank(text: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = text.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// The position behind the value that starts at `at`, by structure alone.
+///
+/// A scalar must be followed by something, so that a cut-off number is never taken for a whole one.
+fn value_end(text: &[u8], at: usize, max_depth: u32) -> Result<usize, Fault> {
+    match text.get(at) {
+        Some(b'"') => string_end(text, at + 1).ok_or(Fault::Syntax),
+        Some(b'{' | b'[') => container_end(text, at, max_depth),
+        Some(_) => {
+            let len = text[at..]
+                .iter()
+                .position(|b| {
+                    matches!(
+                        b,
+                        b',' | b'}'
+                            | b']'
+                            | b' '
+                            | b'\t'
+                            | b'\n'
+                            | b'\r'
+                            | b'"'
+                            | b':'
+                            | b'{'
+                            | b'['
+                    )
+                })
+                .ok_or(Fault::Syntax)?;
+            if len == 0 { Err(Fault::Syntax) } else { Ok(at + len) }
+        }
+        None => Err(Fault::Syntax),
+    }
+}
+
+fn container_end(text: &[u8], mut at: usize, max_depth: u32) -> Result<usize, Fault> {
+    let mut depth = 0u32;
+    while let Some(&byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b'"' => at = string_end(text, at).ok_or(Fault::Syntax)?,
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > max_depth {
+                    return Err(Fault::Depth);
+                }
+            }
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Ok(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    Err(Fault::Syntax)
+}
+
+/// Walks the members of the one object in a text. Values are found by structure and not validated.
+pub(crate) struct Members<'a> {
+    text: &'a [u8],
+    at: usize,
+    /// Levels that a value may have below the outer object.
+    max_depth: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Start,
+    Inside,
+    Ended,
+}
+
+/// One member of an object, as positions in the text.
+pub(crate) struct Member {
+    /// The name between its quotes, escapes untouched.
+    pub(crate) name: Range<usize>,
+    pub(crate) value: Range<usize>,
+}
+
+impl<'a> Members<'a> {
+    /// `None` when the first non-blank byte opens no object. The outer object is depth 1 of `max_depth`.
+    pub(crate) fn new(text: &'a [u8], max_depth: u32) -> Option<Self> {
+        let at = skip_blank(text, 0);
+        (text.get(at) == Some(&b'{')).then_some(Self {
+            text,
+            at: at + 1,
+            max_depth: max_depth.saturating_sub(1),
+            state: State::Start,
+        })
+    }
+
+    /// The next member; `None` behind the closing brace.
+    pub(crate) fn next(&mut self) -> Result<Option<Member>, Fault> {
+        let text = self.text;
+        if self.state == State::Ended {
+            return Ok(None);
+        }
+        let mut at = skip_blank(text, self.at);
+        match (text.get(at), self.state) {
+            (Some(b'}'), _) => {
+                self.at = at + 1;
+                self.state = State::Ended;
+                return Ok(None);
+            }
+            (Some(b','), State::Inside) => at = skip_blank(text, at + 1),
+            (Some(_), State::Start) => {}
+            _ => return Err(Fault::Syntax),
+        }
+        if text.get(at) != Some(&b'"') {
+            return Err(Fault::Syntax);
+        }
+        let name_end = string_end(text, at + 1).ok_or(Fault::Syntax)?;
+        let name = at + 1..name_end - 1;
+        at = skip_blank(text, name_end);
+        if text.get(at) != Some(&b':') {
+            return Err(Fault::Syntax);
+        }
+        at = skip_blank(text, at + 1);
+        let end = value_end(text, at, self.max_depth)?;
+        self.at = end;
+        self.state = State::Inside;
+        Ok(Some(Member { name, value: at..end }))
+    }
+
+    /// The position behind the closing brace, once [`Members::next`] returned `None`.
+    pub(crate) fn end(&self) -> usize {
+        self.at
+    }
+}
+
+/// The value of a member's name; the text between the quotes itself when nothing is escaped.
+/// A name that no string type can hold (a lone surrogate) equals no other name.
+pub(crate) fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let text = std::str::from_utf8(raw).ok()?;
+    if !raw.contains(&b'\\') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut string = String::with_capacity(text.len() + 2);
+    string.push('"');
+    string.push_str(text);
+    string.push('"');
+    serde_json::from_str::<String>(&string).ok().map(Cow::Owned)
+}
+
+/// The text of the last member called `name` of the object in `text`, if `text` is an object.
+pub(crate) fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut members = Members::new(text.as_bytes(), u32::MAX)?;
+    let mut found = None;
+    while let Ok(Some(member)) = members.next() {
+        if unescape(&text.as_bytes()[member.name]).is_some_and(|n| n == name) {
+            found = Some(&text[member.value]);
+        }
+    }
+    found
+}
+
+/// The object in `object` with its member `name` replaced by, or else enriched with, the text `value`.
+///
+/// All other members keep their bytes. `None` when `object` is no object.
+pub(crate) fn with_member(object: &str, name: &str, value: &str) -> Option<String> {
+    let mut out = String::with_capacity(object.len() + name.len() + value.len() + 8);
+    out.push('{');
+    let mut members = Members::new(object.as_bytes(), u32::MAX)?;
+    while let Some(member) = members.next().ok()? {
+        if unescape(&object.as_bytes()[member.name.clone()]).is_some_and(|n| n == name) {
+            continue;
+        }
+        if out.len() > 1 {
+            out.push(',');
+        }
+        out.push_str(&object[member.name.start - 1..member.value.end]);
+    }
+    if out.len() > 1 {
+        out.push(',');
+    }
+    out.push_str(&quoted(name));
+    out.push(':');
+    out.push_str(value);
+    out.push('}');
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_brackets_outside_strings_only() {
+        for (text, depth) in [
+            ("1", 0),
+            ("{}", 1),
+            ("[[],[]]", 2),
+            (r#"{"a":"[[[[","b":[]}"#, 2),
+            (r#"{"a\"[[":"\\","b":[{}]}"#, 3),
+            (r#""a long string with [[[[ and {{{{ in it \" [[ \\""#, 0),
+        ] {
+            assert!(depth_within(text.as_bytes(), depth), "{text}");
+            assert!(depth == 0 || !depth_within(text.as_bytes(), depth - 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_string_ends_at_its_own_quote_wherever_the_escapes_fall() {
+        for pad in 0..40 {
+            let text = format!("\"{}\\\\\\\"{}\" tail \"", "x".repeat(pad), "y".repeat(pad));
+            let end = string_end(text.as_bytes(), 1).unwrap();
+            assert_eq!(&text[end..], " tail \"", "{pad}");
+            for cut in 1..end {
+                assert_eq!(string_end(&text.as_bytes()[..cut], 1), None, "{pad} {cut}");
+            }
+        }
+    }
+
+    fn names(text: &str) -> Result<Vec<String>, Fault> {
+        let mut members = Members::new(text.as_bytes(), 3).unwrap();
+        let mut out = Vec::new();
+        while let Some(m) = members.next()? {
+            out.push(format!("{}={}", &text[m.name], &text[m.value]));
+        }
+        Ok(out)
+    }
+
+    #[test]
+    fn members_are_found_by_structure() {
+        assert_eq!(names(" { } ").unwrap(), [""; 0]);
+        assert_eq!(
+            names(r#"{"a":1 , "b" : "}" ,"c":[{}],"d":null}"#).unwrap(),
+            ["a=1", "b=\"}\"", "c=[{}]", "d=null"]
+        );
+        assert_eq!(names(r#"{"a":[[[]]]}"#), Err(Fault::Depth));
+        for broken in [
+            r#"{"a":1"#,
+            r#"{"a":}"#,
+            r#"{,"a":1}"#,
+            r#"{"a":1 "b":2}"#,
+            r#"{a:1}"#,
+            r#"{"a" 1}"#,
+            r#"{"a":1,,}"#,
+        ] {
+            assert_eq!(names(broken), Err(Fault::Syntax), "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_replaced_and_all_else_keeps_its_bytes() {
+        assert_eq!(with_member("{}", "a", "1").unwrap(), r#"{"a":1}"#);
+        assert_eq!(
+            with_member(r#"{ "n" : 1e400, "\u0061":5, "z":[ 1 ] }"#, "a", "{}").unwrap(),
+            r#"{"n" : 1e400,"z":[ 1 ],"a":{}}"#
+        );
+        assert_eq!(with_member("[1]", "a", "1"), None);
+        assert_eq!(member(r#"{"a":1,"a":2}"#, "a"), Some("2"));
+    }
+}

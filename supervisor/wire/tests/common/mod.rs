@@ -1,0 +1,47 @@
+//! Reading the shared test vectors.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+pub(crate) const VECTORS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugin-sdk/protocol/vectors");
+
+pub(crate) fn load(file: &str) -> Vec<Value> {
+    let path = Path::new(VECTORS).join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The bytes of a list of chunks: `{"text"}`, `{"base64"}` or `{"repeat": {"text", "times"}}`.
+pub(crate) fn bytes_of(chunks: &[Value]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for chunk in chunks {
+        if let Some(text) = chunk["text"].as_str() {
+            out.extend_from_slice(text.as_bytes());
+        } else if let Some(code) = chunk["base64"].as_str() {
+            out.extend(base64(code));
+        } else {
+            let repeat = &chunk["repeat"];
+            let times = usize::try_from(repeat["times"].as_u64().unwrap()).unwrap();
+            out.extend_from_slice(repeat["text"].as_str().unwrap().repeat(times).as_bytes());
+        }
+    }
+    out
+}
+
+fn base64(code: &str) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = Vec::new();
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in code.bytes().filter(|b| *b != b'=') {
+        let digit = ALPHABET.iter().position(|a| *a == byte).expect("base64 digit");
+        bits = bits << 6 | u32::try_from(digit).unwrap();
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count & 0xff) as u8);
+        }
+    }
+    out
+}
