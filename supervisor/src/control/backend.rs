@@ -1,0 +1,71 @@
+//! What the management API needs of a supervisor. The host implements it; tests have a fake.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use outboard_core::PluginId;
+use tokio::sync::broadcast;
+
+use crate::host::{Dossier, EventRecord, LogLine, LogSource, Outcome, SupervisorView};
+
+/// A running supervisor, as the management API sees it.
+///
+/// Everything here is bounded in time by the supervisor itself (a stop by its ladder, a start by its phases), so no
+/// method takes a deadline. A future that is dropped does not undo what it began.
+pub trait Backend: Clone + Send + Sync + 'static {
+    /// One consistent look at everything.
+    fn view(&self) -> SupervisorView;
+
+    /// Wants these up and waits for each one's verdict.
+    fn start(&self, ids: Vec<PluginId>) -> impl Future<Output = Vec<Outcome>> + Send;
+
+    /// Wants these down and waits until nothing of them is left; `now` goes straight to the kill.
+    fn stop(&self, ids: Vec<PluginId>, now: bool) -> impl Future<Output = Vec<Outcome>> + Send;
+
+    /// Stops and starts these.
+    fn restart(&self, ids: Vec<PluginId>, now: bool) -> impl Future<Output = Vec<Outcome>> + Send;
+
+    /// Stops every plugin, then the supervisor; answers when all are down.
+    fn shutdown(&self, now: bool) -> impl Future<Output = Vec<Outcome>> + Send;
+
+    /// The last failure of a plugin; `None` when it has had none (or does not exist).
+    fn why(&self, id: &str) -> Option<Dossier>;
+
+    /// At most `limit` events with a number above `seq`, oldest first.
+    fn events_since(&self, seq: u64, limit: usize) -> Vec<Arc<EventRecord>>;
+
+    /// Events from now on. A reader that falls behind is told how many it missed.
+    fn subscribe_events(&self) -> broadcast::Receiver<Arc<EventRecord>>;
+
+    /// The newest lines that match, oldest first.
+    fn logs(&self, query: LogQuery) -> impl Future<Output = Vec<LogLine>> + Send;
+
+    /// Log lines from now on. A reader that falls behind is told how many it missed.
+    fn subscribe_logs(&self) -> broadcast::Receiver<Arc<LogLine>>;
+}
+
+/// Which log lines are wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogQuery {
+    /// `None`: of every plugin.
+    pub plugin: Option<PluginId>,
+    /// At most this many, the newest.
+    pub lines: usize,
+    /// Not older than this: microseconds since the Unix epoch.
+    pub since_us: Option<i64>,
+    /// Of this run of the plugin only.
+    pub generation: Option<u64>,
+    /// Empty: from every source.
+    pub sources: Vec<LogSource>,
+}
+
+impl LogQuery {
+    /// Whether a line is wanted, `lines` aside.
+    #[must_use]
+    pub fn wants(&self, line: &LogLine) -> bool {
+        self.plugin.as_ref().is_none_or(|id| *id == line.plugin)
+            && self.since_us.is_none_or(|since| line.at_us >= since)
+            && self.generation.is_none_or(|generation| line.generation == generation)
+            && (self.sources.is_empty() || self.sources.contains(&line.source))
+    }
+}

@@ -1,0 +1,347 @@
+//! The management API over a [`Backend`].
+
+use std::future::Future;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jsonrpsee::core::{RpcResult, SubscriptionError, SubscriptionResult, async_trait};
+use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
+use jsonrpsee::{PendingSubscriptionSink, SubscriptionSink};
+use outboard_core::PluginId;
+use serde::Serialize;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+
+use super::backend::{Backend, LogQuery};
+use super::convert::{self, Clocks};
+use super::rpc::ControlApiServer;
+use super::select::{SelectError, nearest, select};
+use super::{MAX_MESSAGE, api};
+use crate::host::{EventRecord, Outcome, SupervisorView};
+
+const MOST_EVENTS: usize = 1_000;
+const MOST_LINES: usize = 10_000;
+const DEFAULT_LINES: usize = 100;
+
+// An answer must fit a message: a log line is cut at 16 KiB by the host, which escaping can make six times as long,
+// but 10,000 lines of that size are no page anybody asked for; the server refuses such an answer by itself.
+const _: () = assert!(MOST_EVENTS * 4_096 < MAX_MESSAGE as usize);
+
+/// Serves any backend.
+pub(super) struct Methods<B> {
+    backend: B,
+    /// Turns true when the server ends and answers must be given up.
+    end: watch::Receiver<bool>,
+}
+
+impl<B: Backend> Methods<B> {
+    pub(super) fn new(backend: B, end: watch::Receiver<bool>) -> Self {
+        Self { backend, end }
+    }
+
+    fn selected(&self, ids: Option<Vec<String>>, all: Option<bool>) -> RpcResult<Vec<PluginId>> {
+        pick(&self.backend.view(), &ids.unwrap_or_default(), all.unwrap_or(false))
+    }
+
+    /// Begins a change and, unless told otherwise, waits for its outcome.
+    ///
+    /// It runs in a task of its own: a client that goes away must not leave a stop half done.
+    async fn change<F>(
+        &self,
+        ids: Vec<PluginId>,
+        wait: Option<bool>,
+        work: F,
+    ) -> RpcResult<api::Change>
+    where
+        F: Future<Output = Vec<Outcome>> + Send + 'static,
+    {
+        let task = tokio::spawn(work);
+        let mut end = self.end.clone();
+        let outcomes = if wait.unwrap_or(true) {
+            tokio::select! {
+                outcomes = task => outcomes.map_err(|_| broken())?,
+                // An error here says that the server is gone without a word, which is an end as well.
+                _ = end.wait_for(|ended| *ended) => return Err(ending()),
+            }
+        } else {
+            Vec::new()
+        };
+        Ok(convert::change(&ids, &outcomes, self.clocks()))
+    }
+
+    fn clocks(&self) -> Clocks {
+        Clocks { wall: wall(), now: self.backend.view().now }
+    }
+
+    fn query(&self, filter: Option<api::LogFilter>) -> RpcResult<LogQuery> {
+        let filter = filter.unwrap_or_default();
+        let plugin = match filter.plugin {
+            Some(id) => Some(one(&self.backend.view(), &id)?),
+            None => None,
+        };
+        let since_us = match filter.since {
+            Some(text) => {
+                let at: Timestamp =
+                    text.parse().map_err(|_| invalid(format!("`{text}` is no RFC 3339 time")))?;
+                Some(at.as_microsecond())
+            }
+            None => None,
+        };
+        Ok(LogQuery {
+            plugin,
+            lines: filter.lines.map_or(DEFAULT_LINES, |n| (n as usize).min(MOST_LINES)),
+            since_us,
+            generation: filter.generation,
+            sources: filter.sources.into_iter().map(convert::source).collect(),
+        })
+    }
+}
+
+/// The wall clock, for people; nothing is decided by it.
+fn wall() -> Timestamp {
+    Timestamp::now()
+}
+
+#[async_trait]
+impl<B: Backend> ControlApiServer for Methods<B> {
+    async fn status(&self, ids: Option<Vec<String>>) -> RpcResult<api::Status> {
+        let view = self.backend.view();
+        let mut status = convert::status(&view, wall());
+        if let Some(patterns) = ids.filter(|ids| !ids.is_empty()) {
+            let picked = pick(&view, &patterns, false)?;
+            status.plugins.retain(|plugin| picked.iter().any(|id| **id == *plugin.id));
+        }
+        Ok(status)
+    }
+
+    async fn start(
+        &self,
+        ids: Option<Vec<String>>,
+        all: Option<bool>,
+        wait: Option<bool>,
+    ) -> RpcResult<api::Change> {
+        let ids = self.selected(ids, all)?;
+        let (backend, whom) = (self.backend.clone(), ids.clone());
+        self.change(ids, wait, async move { backend.start(whom).await }).await
+    }
+
+    async fn stop(
+        &self,
+        ids: Option<Vec<String>>,
+        all: Option<bool>,
+        now: Option<bool>,
+        wait: Option<bool>,
+    ) -> RpcResult<api::Change> {
+        let ids = self.selected(ids, all)?;
+        let (backend, whom) = (self.backend.clone(), ids.clone());
+        self.change(ids, wait, async move { backend.stop(whom, now.unwrap_or(false)).await }).await
+    }
+
+    async fn restart(
+        &self,
+        ids: Option<Vec<String>>,
+        all: Option<bool>,
+        now: Option<bool>,
+        wait: Option<bool>,
+    ) -> RpcResult<api::Change> {
+        let ids = self.selected(ids, all)?;
+        let (backend, whom) = (self.backend.clone(), ids.clone());
+        self.change(ids, wait, async move { backend.restart(whom, now.unwrap_or(false)).await })
+            .await
+    }
+
+    async fn shutdown(&self, now: Option<bool>) -> RpcResult<api::Change> {
+        let ids = pick(&self.backend.view(), &[], true)?;
+        let backend = self.backend.clone();
+        self.change(ids, None, async move { backend.shutdown(now.unwrap_or(false)).await }).await
+    }
+
+    async fn why(&self, id: String) -> RpcResult<api::Why> {
+        let view = self.backend.view();
+        let id = one(&view, &id)?;
+        let clocks = Clocks { wall: wall(), now: view.now };
+        let dossier = self.backend.why(&id);
+        let now = view.plugins.iter().find(|plugin| plugin.snapshot.id == id);
+        let Some(plugin) = now.or(dossier.as_ref().map(|dossier| &dossier.view)) else {
+            return Err(unknown(&view, &id, None));
+        };
+        Ok(api::Why {
+            schema: api::SCHEMA,
+            plugin: convert::plugin(plugin, clocks),
+            refused: plugin.refused.clone(),
+            dossier: dossier.as_ref().map(|dossier| convert::dossier(dossier, clocks)),
+        })
+    }
+
+    async fn events(&self, since: Option<u64>, limit: Option<u32>) -> RpcResult<Vec<api::Event>> {
+        let limit = limit.map_or(MOST_EVENTS, |n| (n as usize).min(MOST_EVENTS));
+        let page = self.backend.events_since(since.unwrap_or(0), limit);
+        Ok(page.iter().map(|record| convert::event(record)).collect())
+    }
+
+    async fn logs(&self, filter: Option<api::LogFilter>) -> RpcResult<Vec<api::LogLine>> {
+        let lines = self.backend.logs(self.query(filter)?).await;
+        Ok(lines.iter().map(convert::log_line).collect())
+    }
+
+    async fn subscribe_events(
+        &self,
+        pending: PendingSubscriptionSink,
+        since: Option<u64>,
+    ) -> SubscriptionResult {
+        // Subscribed before the journal is read, so that nothing falls between the two.
+        let mut live = self.backend.subscribe_events();
+        let sink = pending.accept().await?;
+        let mut sent = match since {
+            Some(seq) => Some(catch_up(&self.backend, &sink, seq).await?),
+            None => None,
+        };
+        loop {
+            let received = tokio::select! {
+                received = live.recv() => received,
+                () = sink.closed() => return Ok(()),
+            };
+            match received {
+                Ok(record) => {
+                    if sent.is_none_or(|last| record.seq > last) {
+                        sent = Some(record.seq);
+                        send(&sink, &api::EventItem::Event(convert::event(&record))).await?;
+                    }
+                }
+                // The journal still has what this reader was too slow for, or the gap in the numbers says how much
+                // it has not: an event is never lost unsaid.
+                Err(RecvError::Lagged(missed)) => match sent {
+                    Some(last) => sent = Some(catch_up(&self.backend, &sink, last).await?),
+                    None => send(&sink, &api::EventItem::Missed(missed)).await?,
+                },
+                Err(RecvError::Closed) => return Ok(()),
+            }
+        }
+    }
+
+    async fn subscribe_logs(
+        &self,
+        pending: PendingSubscriptionSink,
+        filter: Option<api::LogFilter>,
+    ) -> SubscriptionResult {
+        let query = match self.query(filter) {
+            Ok(query) => query,
+            Err(error) => {
+                pending.reject(error).await;
+                return Ok(());
+            }
+        };
+        let mut live = self.backend.subscribe_logs();
+        let sink = pending.accept().await?;
+        loop {
+            let received = tokio::select! {
+                received = live.recv() => received,
+                () = sink.closed() => return Ok(()),
+            };
+            match received {
+                Ok(line) if query.wants(&line) => {
+                    send(&sink, &api::LogItem::Line(convert::log_line(&line))).await?;
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(missed)) => {
+                    send(&sink, &api::LogItem::Missed(missed)).await?
+                }
+                Err(RecvError::Closed) => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Sends every event above `since` that the journal still has; returns the last number sent (or `since`).
+async fn catch_up<B: Backend>(
+    backend: &B,
+    sink: &SubscriptionSink,
+    since: u64,
+) -> Result<u64, SubscriptionError> {
+    let mut last = since;
+    loop {
+        let page: Vec<Arc<EventRecord>> = backend.events_since(last, MOST_EVENTS);
+        for record in &page {
+            if last > 0 && record.seq > last + 1 {
+                send(sink, &api::EventItem::Missed(record.seq - last - 1)).await?;
+            }
+            last = record.seq;
+            send(sink, &api::EventItem::Event(convert::event(record))).await?;
+        }
+        if page.len() < MOST_EVENTS {
+            return Ok(last);
+        }
+    }
+}
+
+/// Waits for room in the connection's bounded queue. Only this subscription waits: the broadcast channel it reads
+/// from drops the oldest for it alone.
+async fn send<T: Serialize>(sink: &SubscriptionSink, item: &T) -> Result<(), SubscriptionError> {
+    sink.send(serde_json::value::to_raw_value(item)?).await?;
+    Ok(())
+}
+
+fn ids(view: &SupervisorView) -> Vec<&str> {
+    view.plugins.iter().map(|plugin| &*plugin.snapshot.id).collect()
+}
+
+fn pick(view: &SupervisorView, patterns: &[String], all: bool) -> RpcResult<Vec<PluginId>> {
+    match select(&ids(view), patterns, all) {
+        Ok(picked) => Ok(picked.into_iter().map(PluginId::from).collect()),
+        Err(SelectError::Nothing) => Err(ErrorObject::owned(
+            api::code::INVALID_PARAMS,
+            "no plugin is named: give ids, or all",
+            Some(api::ErrorData {
+                class: "nothing_named".to_owned(),
+                plugin: None,
+                nearest: None,
+                ids: ids(view).into_iter().map(str::to_owned).collect(),
+            }),
+        )),
+        Err(SelectError::Unknown { pattern, nearest }) => Err(unknown(view, &pattern, nearest)),
+    }
+}
+
+/// The plugin of exactly this id.
+fn one(view: &SupervisorView, id: &str) -> RpcResult<PluginId> {
+    let found = view.plugins.iter().find(|plugin| *plugin.snapshot.id == *id);
+    found
+        .map(|plugin| plugin.snapshot.id.clone())
+        .ok_or_else(|| unknown(view, id, nearest(id, ids(view).into_iter()).map(str::to_owned)))
+}
+
+fn unknown(view: &SupervisorView, id: &str, nearest: Option<String>) -> ErrorObjectOwned {
+    ErrorObject::owned(
+        api::code::UNAVAILABLE,
+        format!("no plugin `{id}`"),
+        Some(api::ErrorData {
+            class: "not_found".to_owned(),
+            plugin: Some(id.to_owned()),
+            nearest,
+            ids: ids(view).into_iter().map(str::to_owned).collect(),
+        }),
+    )
+}
+
+fn invalid(message: String) -> ErrorObjectOwned {
+    ErrorObject::owned(api::code::INVALID_PARAMS, message, None::<()>)
+}
+
+fn ending() -> ErrorObjectOwned {
+    let data = api::ErrorData {
+        class: "host_exit".to_owned(),
+        plugin: None,
+        nearest: None,
+        ids: Vec::new(),
+    };
+    ErrorObject::owned(api::code::SHUTTING_DOWN, "the supervisor is going away", Some(data))
+}
+
+/// The task of a change panicked: the host's own net has dealt with that, but nobody knows the outcome.
+fn broken() -> ErrorObjectOwned {
+    ErrorObject::owned(
+        jsonrpsee::types::error::INTERNAL_ERROR_CODE,
+        "the outcome is not known",
+        None::<()>,
+    )
+}

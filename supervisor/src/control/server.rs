@@ -1,0 +1,207 @@
+//! Serves the management API on its Unix socket.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonrpsee::server::{
+    BatchRequestConfig, Methods as RpcMethods, Server, ServerConfig, ServerHandle, StopHandle,
+    serve_with_graceful_shutdown, stop_channel,
+};
+use nix::unistd::geteuid;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use super::backend::Backend;
+use super::methods::Methods;
+use super::rpc::ControlApiServer;
+use super::socket::{BindError, BoundSocket, peer_uid};
+use super::{CONTROL_SOCKET, MAX_MESSAGE};
+
+/// Connections served at the same time.
+const CONNECTIONS: usize = 128;
+
+/// Messages that wait for one connection's reader. A subscription that is behind by more than this and the
+/// broadcast channel is told how many it missed.
+const QUEUED_MESSAGES: u32 = 256;
+
+/// How long answers under way are waited for when the server stops, before they become errors.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// How long those errors may take to reach their clients.
+const LAST_ERRORS: Duration = Duration::from_millis(100);
+
+/// How long to wait when the kernel has no descriptor for a connection: long enough not to spin.
+const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
+
+/// A running server of the management API. Dropped, it ends without waiting for answers under way.
+#[derive(Debug)]
+pub struct ControlServer {
+    socket: BoundSocket,
+    handle: ServerHandle,
+    /// Turns true when answers under way have had their time.
+    ending: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+}
+
+impl ControlServer {
+    /// Binds the management socket in `state_dir` and serves `backend` on the current runtime (one thread is enough).
+    ///
+    /// The caller holds the state directory's lock, see [`BoundSocket::bind`].
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be bound; what lies at its path is untouched then.
+    pub fn start<B: Backend>(state_dir: &Path, backend: B) -> Result<Self, BindError> {
+        let socket = BoundSocket::bind(state_dir, CONTROL_SOCKET)?;
+        let listener =
+            socket.try_clone_listener().and_then(UnixListener::from_std).map_err(|source| {
+                BindError::Io { action: "serve", path: socket.path().to_owned(), source }
+            })?;
+        let (stop, handle) = stop_channel();
+        let (ending, end) = watch::channel(false);
+        let methods = Methods::new(backend, end).into_rpc().into();
+        let accepting = tokio::spawn(accept(listener, methods, stop));
+        Ok(Self { socket, handle, ending, accepting })
+    }
+
+    /// Where the socket is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.socket.path()
+    }
+
+    /// Takes no more requests, waits a moment for answers under way, turns the rest into errors, and removes the
+    /// socket.
+    pub async fn stop(mut self) {
+        if self.handle.stop().is_err() || (&mut self.accepting).await.is_err() {
+            tracing::debug!("the management server had ended already");
+        }
+        // `stopped` waits for every clone of the stop handle, and each call under way holds one.
+        if tokio::time::timeout(LAST_ANSWERS, self.handle.clone().stopped()).await.is_ok() {
+            return;
+        }
+        self.ending.send_replace(true);
+        if tokio::time::timeout(LAST_ERRORS, self.handle.clone().stopped()).await.is_err() {
+            tracing::debug!("management clients that do not read their answers are left behind");
+        }
+    }
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: UnixListener, methods: RpcMethods, stop: StopHandle) {
+    let service = Server::builder().set_config(config()).to_service_builder();
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut reserve = Reserve::new();
+    let stopped = stop.clone().shutdown();
+    tokio::pin!(stopped);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stopped => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) if reserve.is_for(&error) => {
+                if let Some(stream) = reserve.spend(&listener) {
+                    refuse(stream, "the supervisor has no descriptor left").await;
+                }
+                reserve.refill();
+                tokio::time::sleep(NO_DESCRIPTOR_PAUSE).await;
+                continue;
+            }
+            // What is left concerns the one connection that just went away again (accept(2)).
+            Err(error) => {
+                tracing::debug!(%error, "a management connection was lost before it was accepted");
+                continue;
+            }
+        };
+        if !may_connect(&stream) {
+            tracing::warn!("a management connection of another user was refused");
+            continue;
+        }
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+            refuse(stream, "too many management connections").await;
+            continue;
+        };
+        let served = serve_with_graceful_shutdown(
+            stream,
+            service.clone().build(methods.clone(), stop.clone()),
+            stop.clone().shutdown(),
+        );
+        tokio::spawn(async move {
+            if let Err(error) = served.await {
+                tracing::debug!(%error, "a management connection ended");
+            }
+            drop(permit);
+        });
+    }
+}
+
+fn config() -> ServerConfig {
+    ServerConfig::builder()
+        .max_request_body_size(MAX_MESSAGE)
+        .max_response_body_size(MAX_MESSAGE)
+        // The same bound once more: a connection that was upgraded to WebSocket gives its permit of ours back.
+        .max_connections(CONNECTIONS as u32)
+        .max_subscriptions_per_connection(16)
+        .set_message_buffer_capacity(QUEUED_MESSAGES)
+        .set_batch_request_config(BatchRequestConfig::Disabled)
+        .build()
+}
+
+/// Whether the other end is of our own user or root; a peer whose credentials cannot be read is neither.
+fn may_connect(stream: &UnixStream) -> bool {
+    peer_uid(stream).is_some_and(|uid| uid == geteuid().as_raw() || uid == 0)
+}
+
+/// Says why, for as long as the kernel takes it at once, and hangs up.
+async fn refuse(mut stream: UnixStream, why: &str) {
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{why}\n",
+        why.len() + 1
+    );
+    let written =
+        tokio::time::timeout(Duration::from_millis(50), stream.write_all(answer.as_bytes())).await;
+    if !matches!(written, Ok(Ok(()))) {
+        tracing::debug!("a refused management connection was gone before it was told why");
+    }
+}
+
+/// One descriptor kept back, so that a client can be told that there are none left.
+struct Reserve(Option<File>);
+
+impl Reserve {
+    fn new() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    fn is_for(&self, error: &io::Error) -> bool {
+        use nix::errno::Errno;
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
+    }
+
+    /// Gives the kept descriptor up and takes one waiting connection with it.
+    fn spend(&mut self, listener: &UnixListener) -> Option<UnixStream> {
+        drop(self.0.take());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match listener.poll_accept(&mut context) {
+            std::task::Poll::Ready(Ok((stream, _))) => Some(stream),
+            _ => None,
+        }
+    }
+
+    fn refill(&mut self) {
+        self.0 = File::open("/dev/null").ok();
+    }
+}
