@@ -188,6 +188,7 @@ pub(crate) fn active(id: &str, up_secs: u64) -> PluginView {
             half_open: false,
         },
         dialect: "native",
+        lazy: false,
         in_flight: 0,
         protocol: Some("1".to_owned()),
         offers: Some("3 methods".to_owned()),
@@ -210,6 +211,8 @@ pub(crate) fn registered(id: &str) -> PluginView {
     view.snapshot.last_life = None;
     view.snapshot.pid = None;
     view.snapshot.generation = 0;
+    view.snapshot.wanted_up = false;
+    view.lazy = true;
     view.offers = None;
     view.protocol = None;
     view
@@ -234,6 +237,8 @@ pub(crate) fn failure(
 pub(crate) fn failed(id: &str) -> PluginView {
     let mut view = registered(id);
     view.snapshot.state = StateName::Failed;
+    view.snapshot.wanted_up = true;
+    view.lazy = false;
     view.snapshot.since = ago(4);
     view.snapshot.generation = 6;
     view.snapshot.restarts = 5;

@@ -91,11 +91,11 @@ fn resting(view: &PluginView, now: Time) -> String {
     if snapshot.finished {
         return "finished, exit 0".to_owned();
     }
-    if snapshot.wanted_up {
-        return "lazy: starts at the first call".to_owned();
-    }
     match view.held_since {
+        // A start that has not begun yet.
+        _ if snapshot.wanted_up => "waits for its turn to start".to_owned(),
         Some(since) => format!("stopped by hand {} ago", span(now.since(since))),
+        None if view.lazy => "lazy: starts at the first call".to_owned(),
         None => "not enabled".to_owned(),
     }
 }

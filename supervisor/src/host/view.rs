@@ -29,6 +29,8 @@ pub struct SupervisorView {
 pub struct PluginView {
     pub snapshot: Snapshot,
     pub dialect: &'static str,
+    /// Its manifest says that it starts at the first call.
+    pub lazy: bool,
     /// Calls accepted and not yet settled, waiting ones included.
     pub in_flight: u32,
     /// `1`, `2025-11-25`, …: what the opening agreed on.
