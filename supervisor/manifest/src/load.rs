@@ -1,0 +1,361 @@
+//! Folders and files in, a [`Set`] out.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use outboard_core::PluginId;
+use toml::de::{DeTable, DeValue};
+
+use crate::build::{self, Surroundings};
+use crate::check;
+use crate::file::{self, MAX_FILE, Trust};
+use crate::keys::MANIFEST;
+use crate::manifest::Manifest;
+use crate::problem::{Problem, shown};
+use crate::read::{Problems, Reader, built_in, id_of, parse};
+use crate::set::{self, Refused, Set};
+use crate::settings::{self, ForeignManifests, Settings};
+use crate::source::{Source, Spot};
+use crate::value::Values;
+
+/// The most manifests in one set.
+pub const MAX_FILES: usize = 4096;
+/// The most text in one set; with [`MAX_FILES`] it bounds what a folder can cost.
+pub const MAX_TEXT: usize = 64 << 20;
+/// The name that is never a manifest.
+pub const SETTINGS_FILE: &str = "outboard.toml";
+
+/// Why there is no set at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// A folder or file that was named does not exist.
+    Missing { path: PathBuf },
+    /// It exists and cannot be read.
+    Unreadable { path: PathBuf, why: String },
+    /// It is neither a folder nor a file that could be a manifest.
+    NoSource { path: PathBuf, why: String },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |path: &Path| shown(path, "".as_ref());
+        match self {
+            Self::Missing { path } => write!(f, "{} does not exist", show(path)),
+            Self::Unreadable { path, why } => write!(f, "{} cannot be read: {why}", show(path)),
+            Self::NoSource { path, why } => {
+                write!(f, "{} is no source of manifests: {why}", show(path))
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Reads every manifest of the sources, and the `outboard.toml` beside them or at `config`.
+///
+/// Folders are not searched below. A file that is found is never a reason to fail: it is in [`Set::refused`] with all
+/// of its problems. Files are read without blocking, whatever they turn out to be.
+pub fn load(sources: &[PathBuf], config: Option<&Path>) -> Result<Set, LoadError> {
+    load_as(sources, config, Trust::of_process())
+}
+
+pub(crate) fn load_as(
+    sources: &[PathBuf],
+    config: Option<&Path>,
+    trust: Trust,
+) -> Result<Set, LoadError> {
+    let mut found = Found::default();
+    for source in sources {
+        found.source(source)?;
+    }
+    let mut set = Set::default();
+    let config = match config {
+        Some(path) => {
+            fs::metadata(path).map_err(|error| of_io(path, error))?;
+            Some(path.to_owned())
+        }
+        None => found.settings(&mut set),
+    };
+    if let Some(path) = config {
+        set.files += 1;
+        set.settings = read_settings(&path, trust, &mut set.settings_problems);
+    }
+    let trust = match set.settings.foreign_manifests {
+        ForeignManifests::Auto => trust,
+        ForeignManifests::Refuse => Trust { refuse: true, ..trust },
+        ForeignManifests::Warn => Trust { refuse: false, ..trust },
+    };
+    for folder in &found.folders {
+        let metadata = fs::metadata(folder).map_err(|error| of_io(folder, error))?;
+        if let Some(problem) = trust.judge("folder", folder, &metadata) {
+            set.found(problem);
+        }
+    }
+    if found.files.len() > MAX_FILES {
+        let what = format!("{} manifests; a set has at most {MAX_FILES}", found.files.len());
+        set.settings_problems.push(Problem::error(what));
+        found.files.truncate(MAX_FILES);
+    }
+    let base = base(&set.settings);
+    let mut text = 0;
+    for path in &found.files {
+        set.files += 1;
+        if text > MAX_TEXT {
+            let what =
+                format!("the set is larger than {}", crate::scalar::write_size(MAX_TEXT as u64));
+            set.settings_problems.push(Problem::error(what));
+            break;
+        }
+        text += one(path, trust, &base, &mut set);
+    }
+    set::judge(&mut set);
+    Ok(set)
+}
+
+/// Reads one manifest from text, with the built-in defaults below it and no look at other manifests.
+///
+/// The first list holds warnings, the second everything that is wrong.
+pub fn parse_manifest(path: &Path, text: &str) -> Result<(Manifest, Vec<Problem>), Vec<Problem>> {
+    let settings = Settings::default();
+    let source = Source::new(path, text.to_owned());
+    let (manifest, _, problems) = from_source(&source, &settings, &base(&settings));
+    match manifest {
+        Some(manifest) => Ok((manifest, problems)),
+        None => Err(problems),
+    }
+}
+
+/// What lies below every manifest: the built-in defaults, then those of `outboard.toml`.
+fn base(settings: &Settings) -> Values {
+    let mut base = built_in(&MANIFEST);
+    base.merge(&settings.defaults);
+    base
+}
+
+/// What the sources hold, each file once.
+#[derive(Default)]
+struct Found {
+    files: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+    seen: BTreeSet<PathBuf>,
+}
+
+impl Found {
+    fn source(&mut self, source: &Path) -> Result<(), LoadError> {
+        let metadata = fs::metadata(source).map_err(|error| of_io(source, error))?;
+        if metadata.is_dir() {
+            return self.folder(source);
+        }
+        if source.file_name() == Some(OsStr::new(SETTINGS_FILE)) {
+            let why = format!("{SETTINGS_FILE} is never a manifest; its folder is named instead");
+            return Err(LoadError::NoSource { path: source.to_owned(), why });
+        }
+        let folder = match source.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        self.remember(folder);
+        self.file(source.to_owned());
+        Ok(())
+    }
+
+    fn folder(&mut self, folder: &Path) -> Result<(), LoadError> {
+        self.remember(folder);
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder).map_err(|error| of_io(folder, error))? {
+            let name = entry.map_err(|error| of_io(folder, error))?.file_name();
+            let path = Path::new(&name);
+            let hidden = name.as_encoded_bytes().starts_with(b".");
+            let manifest = path.extension() == Some(OsStr::new("toml")) && name != SETTINGS_FILE;
+            if manifest && !hidden {
+                files.push(folder.join(&name));
+            }
+        }
+        files.sort_unstable();
+        for file in files {
+            self.file(file);
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, folder: &Path) {
+        let known = self.folders.iter().any(|known| same_folder(known, folder));
+        if !known {
+            self.folders.push(folder.to_owned());
+        }
+    }
+
+    fn file(&mut self, path: PathBuf) {
+        let folder = path
+            .parent()
+            .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+        let folder = folder.and_then(|folder| fs::canonicalize(folder).ok()).unwrap_or_default();
+        let key = folder.join(path.file_name().unwrap_or_default());
+        if self.seen.insert(key) {
+            self.files.push(path);
+        }
+    }
+
+    /// The `outboard.toml` beside the manifests; of several the first counts, and the others are an error.
+    fn settings(&self, set: &mut Set) -> Option<PathBuf> {
+        let mut files = self
+            .folders
+            .iter()
+            .map(|folder| folder.join(SETTINGS_FILE))
+            .filter(|path| fs::symlink_metadata(path).is_ok());
+        let first = files.next()?;
+        for other in files {
+            let (first, other) = (shown(&first, "".as_ref()), shown(&other, "".as_ref()));
+            set.settings_problems.push(
+                Problem::error(format!("two {SETTINGS_FILE}: {first} and {other}"))
+                    .help("name the one that counts with --config"),
+            );
+        }
+        Some(first)
+    }
+}
+
+fn same_folder(a: &Path, b: &Path) -> bool {
+    a == b || fs::canonicalize(a).ok().is_some_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
+}
+
+fn of_io(path: &Path, error: std::io::Error) -> LoadError {
+    let path = path.to_owned();
+    if error.kind() == std::io::ErrorKind::NotFound {
+        LoadError::Missing { path }
+    } else {
+        LoadError::Unreadable { path, why: file::why(error) }
+    }
+}
+
+fn read_settings(path: &Path, trust: Trust, problems: &mut Vec<Problem>) -> Settings {
+    match read_source(path, trust) {
+        Ok((source, warning)) => {
+            let (mut settings, found) = settings::read(&source);
+            problems.extend(warning);
+            problems.extend(found);
+            if let settings::EnvFile::At(path) = &mut settings.env_file {
+                *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+            }
+            settings
+        }
+        Err(problem) => {
+            problems.push(*problem);
+            Settings::default()
+        }
+    }
+}
+
+/// A file as text; the second value is a warning about who may change it.
+fn read_source(path: &Path, trust: Trust) -> Result<(Arc<Source>, Option<Problem>), Box<Problem>> {
+    let shown = shown(path, "".as_ref());
+    let (bytes, metadata) = file::read(path, MAX_FILE)
+        .map_err(|why| Box::new(Problem::error(format!("{shown} cannot be read")).cause(why)))?;
+    let judged = trust.judge("file", path, &metadata);
+    match judged {
+        Some(problem) if problem.is_error() => Err(Box::new(problem)),
+        warning => Ok((file::text(path, bytes)?, warning)),
+    }
+}
+
+/// Reads one manifest into the set; returns the size of its text.
+fn one(path: &Path, trust: Trust, base: &Values, set: &mut Set) -> usize {
+    let refuse = |set: &mut Set, id: Option<PluginId>, problems: Vec<Problem>| {
+        set.refused.push(Refused { id, source: path.to_owned(), problems });
+    };
+    match read_source(path, trust) {
+        Err(problem) => {
+            refuse(set, stem(path), vec![*problem]);
+            0
+        }
+        Ok((source, warning)) => {
+            let (manifest, id, mut problems) = from_source(&source, &set.settings, base);
+            problems.splice(0..0, warning);
+            match manifest {
+                Some(manifest) => {
+                    set.warnings.extend(problems);
+                    set.manifests.push(manifest);
+                }
+                None => refuse(set, id, problems),
+            }
+            source.text().len()
+        }
+    }
+}
+
+/// The name that the file gives, where it could be one.
+fn stem(path: &Path) -> Option<PluginId> {
+    let stem = path.file_stem()?.to_str()?;
+    id_of(stem).is_ok().then(|| stem.into())
+}
+
+/// A manifest and its warnings; or no manifest, the best guess of its id, and all of its problems.
+fn from_source(
+    source: &Arc<Source>,
+    settings: &Settings,
+    base: &Values,
+) -> (Option<Manifest>, Option<PluginId>, Vec<Problem>) {
+    let mut problems = Problems::new(source);
+    let (table, sound) = parse(source, &mut problems);
+    let table = table.get_ref();
+    let guess = guess_id(table).or_else(|| stem(source.path()));
+    if !sound {
+        return (None, guess, problems.into_list());
+    }
+    let mut reader = Reader::new(source, &mut problems);
+    reader.section(&MANIFEST, "", table);
+    let own = reader.values;
+    if own.get("id").is_none() && !table.contains_key("id") && stem(source.path()).is_none() {
+        let name = source.path().file_stem().unwrap_or_default().to_string_lossy();
+        if let Err(refusal) = id_of(&name) {
+            let problem = Problem::error(refusal.what).cause(refusal.cause);
+            problems.push(&(0..0), problem.help("id = \"NAME\" at the top of the file"));
+        }
+    }
+    let mut problems = problems.into_list();
+    let has_errors = problems.iter().any(Problem::is_error);
+
+    let mut values = base.clone();
+    values.merge(&own);
+    let process = table.get_key_value("process").map(|(name, _)| Spot::new(source, name.span()));
+    let misread = table
+        .get("process")
+        .and_then(|process| process.get_ref().as_table())
+        .is_some_and(|process| process.contains_key("command"));
+    let whole = check::whole(&values, source, process);
+    // A command that was refused is not missing as well.
+    problems.extend(whole.into_iter().filter(|problem| {
+        !(misread && problem.help.is_some() && values.get("process.command").is_none())
+    }));
+    if has_errors || problems.iter().any(Problem::is_error) {
+        return (None, guess, problems);
+    }
+    let Some(id) = guess else { return (None, None, problems) };
+    let at_top = Spot::new(source, 0..0);
+    let folder = match source.path().parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let dir = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let about = Surroundings {
+        id,
+        id_spot: own.spot("id").cloned().unwrap_or_else(|| at_top.clone()),
+        env_file: settings.env_file_of(&dir),
+        dir,
+        path_prepend: settings.path_prepend.clone(),
+    };
+    let command = values.spot("process.command").cloned().unwrap_or(at_top);
+    (Some(build::manifest(&values, source, command, about)), None, problems)
+}
+
+/// The id that a file names, even when other parts of it are wrong.
+fn guess_id(table: &DeTable<'_>) -> Option<PluginId> {
+    match table.get("id")?.get_ref() {
+        DeValue::String(text) if id_of(text).is_ok() => Some(text.as_ref().into()),
+        _ => None,
+    }
+}
