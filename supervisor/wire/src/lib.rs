@@ -23,6 +23,7 @@ mod id;
 pub mod json;
 pub mod message;
 
+pub mod peer;
 mod salvage;
 
 pub use frame::{Framer, Item, JunkKind};
