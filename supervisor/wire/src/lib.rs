@@ -29,6 +29,7 @@ mod salvage;
 pub use frame::{Framer, Item, JunkKind};
 pub use id::Id;
 pub use message::{Message, Reason, Reject, RemoteError, decode};
+pub use peer::Peer;
 
 /// Depth of nesting that both sides bear by default; the outer object is level 1.
 pub const DEFAULT_MAX_DEPTH: u32 = 128;
