@@ -63,6 +63,67 @@ pub enum Event {
     Deadline(Look),
 }
 
+impl Event {
+    /// The variant's name, for notes and tables.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Start => "Start",
+            Self::Stop { .. } => "Stop",
+            Self::Restart { .. } => "Restart",
+            Self::Called => "Called",
+            Self::Refused(_) => "Refused",
+            Self::SpawnFailed { .. } => "SpawnFailed",
+            Self::Spawned { .. } => "Spawned",
+            Self::Execed => "Execed",
+            Self::Died(_) => "Died",
+            Self::Gone { .. } => "Gone",
+            Self::KeeperLost => "KeeperLost",
+            Self::FileLooked { .. } => "FileLooked",
+            Self::FirstByte => "FirstByte",
+            Self::StartProgress => "StartProgress",
+            Self::Opened(_) => "Opened",
+            Self::OpenFailed { .. } => "OpenFailed",
+            Self::Said(_) => "Said",
+            Self::ProbeAnswered => "ProbeAnswered",
+            Self::Noisy(_) => "Noisy",
+            Self::LinkBroken(_) => "LinkBroken",
+            Self::Drained => "Drained",
+            Self::Asked => "Asked",
+            Self::Deadline(_) => "Deadline",
+        }
+    }
+
+    /// Who may say it: commands and answers to orders belong to no generation, what comes from a process does.
+    pub(crate) fn belongs_to_a_generation(&self) -> bool {
+        match self {
+            Self::Start
+            | Self::Stop { .. }
+            | Self::Restart { .. }
+            | Self::Called
+            | Self::KeeperLost
+            | Self::FileLooked { .. }
+            | Self::Deadline(_) => false,
+            Self::Refused(_)
+            | Self::SpawnFailed { .. }
+            | Self::Spawned { .. }
+            | Self::Execed
+            | Self::Died(_)
+            | Self::Gone { .. }
+            | Self::FirstByte
+            | Self::StartProgress
+            | Self::Opened(_)
+            | Self::OpenFailed { .. }
+            | Self::Said(_)
+            | Self::ProbeAnswered
+            | Self::Noisy(_)
+            | Self::LinkBroken(_)
+            | Self::Drained
+            | Self::Asked => true,
+        }
+    }
+}
+
 /// Why a plugin is asked to leave (protocol `shutdown.reason`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StopReason {
@@ -243,24 +304,63 @@ pub struct Failure {
 /// What happened, named noun-verb in the past; rendered by others.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
-    StateChanged { from: StateName, to: StateName, generation: u64, reason: String },
-    PhaseReached { phase: Phase },
-    PhaseExtended { phase: Phase, up_to: Duration },
+    StateChanged {
+        from: StateName,
+        to: StateName,
+        generation: u64,
+        reason: String,
+    },
+    PhaseReached {
+        phase: Phase,
+    },
+    PhaseExtended {
+        phase: Phase,
+        up_to: Duration,
+    },
     Failed(Failure),
-    RestartScheduled { after: Duration, attempt: u32 },
+    RestartScheduled {
+        after: Duration,
+        attempt: u32,
+    },
     /// Gave up; the next careful try, if any, is `retry_after` from now.
-    GaveUp { restarts: u32, within: Duration, retry_after: Option<Duration> },
-    ProbeMissed { misses: u32, of: u32 },
-    ProbeExcused { silent_for: Duration, up_to: Duration },
-    HealthChanged { from: HealthName, to: HealthName, message: Option<String> },
-    RungReached { rung: Rung, within: Duration },
+    GaveUp {
+        restarts: u32,
+        within: Duration,
+        retry_after: Option<Duration>,
+    },
+    ProbeMissed {
+        misses: u32,
+        of: u32,
+    },
+    ProbeExcused {
+        silent_for: Duration,
+        up_to: Duration,
+    },
+    HealthChanged {
+        from: HealthName,
+        to: HealthName,
+        message: Option<String>,
+    },
+    RungReached {
+        rung: Rung,
+        within: Duration,
+    },
     Stopped(StopRecord),
-    BecameUnkillable { pid: Option<u32> },
-    DependencyWaited { on: Vec<PluginId> },
+    BecameUnkillable {
+        pid: Option<u32>,
+    },
+    DependencyWaited {
+        on: Vec<PluginId>,
+    },
     StormBegan,
-    ClockStalled { late: Duration },
+    ClockStalled {
+        late: Duration,
+    },
     /// A pair of state and event that cannot happen did.
-    Surprised { state: StateName, event: &'static str },
+    Surprised {
+        state: StateName,
+        event: &'static str,
+    },
 }
 
 /// One stop, rung by rung.

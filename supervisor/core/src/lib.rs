@@ -2,13 +2,41 @@
 //!
 //! **Absent by design:** descriptors, signals, the clock, async, files, JSON. The core is a function from
 //! (state, now, event) to effects; whoever needs one of those things here returns an [`Effect`] instead.
+//!
+//! # Map
+//!
+//! - [`Event`], [`Effect`], [`Note`], [`Snapshot`]: the closed vocabulary.
+//! - [`Fleet`]: owns every plugin; order of start and stop, turns, the storm guard, the stop of everything.
+//! - `plugin` and `lifecycle/*`: one plugin; one file per state, each with its answer to every event.
+//! - `restart`, `health`, `ladder`: the policies that several states share.
+//! - `timer`: a deadline that knows how late it ran, because on a stalled host late is not dead.
+//!
+//! # Calling order
+//!
+//! 1. [`Fleet::register`] each plugin, then [`Fleet::start_enabled`] once.
+//! 2. Sleep until [`Fleet::next_deadline`] or until something happens. What happens is a [`Fleet::step`]; for
+//!    each key of [`Fleet::due`] read its pipe dry, make a [`Look`], and step with [`Event::Deadline`].
+//! 3. Carry out every returned [`Effect`] in order, before the next step.
+//! 4. [`Fleet::shutdown`], and go on stepping until [`Fleet::is_down`].
 
 #![forbid(unsafe_code)]
+#![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 mod event;
+mod fleet;
+mod health;
+mod ladder;
+mod lifecycle;
+mod plugin;
 mod policy;
+mod restart;
+mod rng;
+mod table;
 mod time;
+mod timer;
 
 pub use event::*;
+pub use fleet::{Effects, Fleet, Key};
 pub use policy::*;
+pub use table::state_table;
 pub use time::Time;

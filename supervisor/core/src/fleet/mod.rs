@@ -1,0 +1,498 @@
+//! Every plugin and what holds them together: order, turns, the storm guard, stalls, the stop of everything.
+
+mod deadlines;
+mod settle;
+mod shutdown;
+mod turns;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+pub(crate) use settle::Work;
+
+use crate::event::{Class, Detail, Effect, Event, HealthName, Note, Phase, Snapshot, StateName};
+use crate::fleet::deadlines::Deadlines;
+use crate::fleet::shutdown::Shutdown;
+use crate::fleet::turns::Turns;
+use crate::lifecycle::{Registered, State};
+use crate::plugin::{Plugin, Wanted};
+use crate::policy::{FleetPolicy, PluginId, Policy};
+use crate::restart::{After, GivenUp};
+use crate::rng::Rng;
+use crate::time::Time;
+
+/// What the host has to do now, in this order, each for one plugin.
+pub type Effects = Vec<(Key, Effect)>;
+
+/// A plugin of one [`Fleet`]; the same id always gets the same key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Key(u32);
+
+impl Key {
+    pub(crate) const LAST: Self = Self(u32::MAX);
+
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Owns every plugin and decides everything about them. Reads no clock and does no I/O.
+///
+/// Calls come in the order of time: `now` never goes back. Each call's cost depends on the plugins it concerns
+/// and their dependents, not on how many there are; only stalls, suspends, the keeper's death and the shutdown
+/// look at all of them.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    policy: FleetPolicy,
+    rng: Rng,
+    slots: Vec<Slot>,
+    /// Removed ones too: an id that comes back gets its key back.
+    by_id: HashMap<PluginId, Key>,
+    /// Who names this one in `after` or `requires`, whether it is registered or not.
+    dependents: HashMap<PluginId, Vec<Key>>,
+    /// Dependents of plugins that were removed, to be looked at with the next call.
+    orphans: Vec<Key>,
+    deadlines: Deadlines,
+    turns: Turns,
+    shutdown: Option<Shutdown>,
+    /// Until when a stall has been told: what was due before that belongs to the same one.
+    stall_told: Time,
+    /// Counts calls, and for each plugin the call that touched it last.
+    calls: u64,
+    touched: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+enum Slot {
+    Live(Box<Plugin>),
+    /// Its key waits for the id to come back.
+    Removed {
+        id: PluginId,
+        generation: u64,
+    },
+}
+
+impl Fleet {
+    /// An empty fleet. All randomness (jitter) follows from `seed`.
+    #[must_use]
+    pub fn new(policy: FleetPolicy, seed: u64) -> Self {
+        Self {
+            turns: Turns::new(&policy),
+            policy,
+            rng: Rng::new(seed),
+            slots: Vec::new(),
+            by_id: HashMap::new(),
+            dependents: HashMap::new(),
+            orphans: Vec::new(),
+            deadlines: Deadlines::default(),
+            shutdown: None,
+            stall_told: Time::ZERO,
+            calls: 1,
+            touched: Vec::new(),
+        }
+    }
+
+    /// Adds a plugin, `registered` and wanted down; its calls are refused (`Down`) until a route says otherwise.
+    ///
+    /// Its generations go on from `last_generation`. An id that is registered already keeps its key and its
+    /// policy: changes go through [`reconfigure`](Self::reconfigure).
+    pub fn register(
+        &mut self,
+        now: Time,
+        id: PluginId,
+        policy: Policy,
+        last_generation: u64,
+    ) -> Key {
+        let known = self.by_id.get(&id).copied();
+        if let Some(key) = known
+            && self.plugin(key).is_some()
+        {
+            return key;
+        }
+        let key = known.unwrap_or_else(|| {
+            Key(u32::try_from(self.slots.len())
+                .expect("fewer plugins than processes a machine can have"))
+        });
+        let generation = match self.slots.get(key.index()) {
+            Some(Slot::Removed { generation, .. }) => last_generation.max(*generation),
+            Some(Slot::Live(_)) | None => last_generation,
+        };
+        self.depend(key, &policy);
+        let slot = Slot::Live(Box::new(Plugin::new(id.clone(), policy, generation, now)));
+        if known.is_some() {
+            self.slots[key.index()] = slot;
+        } else {
+            self.slots.push(slot);
+            self.touched.push(0);
+            self.by_id.insert(id, key);
+        }
+        key
+    }
+
+    /// At `run`: what is enabled is wanted up, what is lazy rests until it is called, the rest stays down.
+    /// Refused ones ([`refuse`](Self::refuse)) stay `failed`.
+    #[must_use = "an effect nobody runs is a lost order"]
+    pub fn start_enabled(&mut self, now: Time) -> Effects {
+        let keys: Vec<Key> = self.keys().collect();
+        self.enable(now, &keys)
+    }
+
+    /// The same for one plugin that came later (`reload`).
+    #[must_use = "an effect nobody runs is a lost order"]
+    pub fn start_if_enabled(&mut self, now: Time, key: Key) -> Effects {
+        self.enable(now, &[key])
+    }
+
+    fn enable(&mut self, now: Time, keys: &[Key]) -> Effects {
+        let mut work = Work::new(now);
+        let resting = |fleet: &Self, key: Key| {
+            fleet.plugin(key).is_some_and(|plugin| matches!(plugin.state, State::Registered(_)))
+        };
+        let keys: Vec<Key> = keys.iter().copied().filter(|&key| resting(self, key)).collect();
+        if self.shutdown.is_some() {
+            return self.settle(work);
+        }
+        // What is wanted comes first, so that nobody starts before what it is to come after.
+        for &key in &keys {
+            self.apply(&mut work, key, |plugin, _| plugin.want_as_enabled());
+        }
+        for key in keys {
+            self.apply(&mut work, key, |plugin, cx| {
+                if plugin.common.wanted == Wanted::Up {
+                    plugin.transform(cx, |_, common, cx| common.begin(false, cx));
+                }
+            });
+        }
+        self.settle(work)
+    }
+
+    /// A new policy, in place, with a full budget. What runs goes on running; what waits for a retry is tried
+    /// now; `enabled` and `lazy` count where they have changed.
+    #[must_use = "an effect nobody runs is a lost order"]
+    pub fn reconfigure(&mut self, now: Time, key: Key, policy: Policy) -> Effects {
+        let mut work = Work::new(now);
+        let Some(plugin) = self.plugin(key) else {
+            return Effects::new();
+        };
+        let old = plugin.common.policy.clone();
+        self.forget_dependencies(key, &old);
+        self.depend(key, &policy);
+        let closing = self.shutdown.is_some();
+        self.apply(&mut work, key, |plugin, cx| {
+            plugin.common.policy = policy;
+            plugin.common.restart.refill();
+            if !closing {
+                plugin.reconfigured(&old, cx);
+            }
+        });
+        work.recheck([key]);
+        self.settle(work)
+    }
+
+    /// Forgets a plugin. Only when nothing of it runs; else false, and nothing changes.
+    ///
+    /// Who waits for its verdict (`after`) is let go with the next call into the fleet: stop it before.
+    pub fn remove(&mut self, key: Key) -> bool {
+        let Some(plugin) = self.plugin(key).filter(|plugin| plugin.state.is_down()) else {
+            return false;
+        };
+        let (id, generation) = (plugin.common.id.clone(), plugin.common.generation);
+        let policy = plugin.common.policy.clone();
+        if let Some(ticket) = plugin.state.ticket() {
+            self.turns.leave(ticket);
+        }
+        self.forget_dependencies(key, &policy);
+        self.deadlines.file(key, None);
+        self.orphans.extend(self.dependents.get(&id).into_iter().flatten());
+        self.slots[key.index()] = Slot::Removed { id, generation };
+        true
+    }
+
+    /// Its manifest was refused: `failed`, class `config`, until it is reconfigured. Only while it is down.
+    #[must_use = "an effect nobody runs is a lost order"]
+    pub fn refuse(&mut self, now: Time, key: Key, detail: Detail) -> Effects {
+        let mut work = Work::new(now);
+        if self.plugin(key).is_some_and(|plugin| plugin.state.is_down()) {
+            self.apply(&mut work, key, |plugin, cx| {
+                plugin.want_as_enabled();
+                let common = &mut plugin.common;
+                common.reason = detail.message.clone().into();
+                let failure = common.failure(Class::Config, detail, None, now);
+                common.last_failure = Some(failure.clone());
+                cx.note(Note::Failed(failure));
+                plugin.transform(cx, |_, common, _| common.failed(GivenUp::ForGood));
+            });
+        }
+        self.settle(work)
+    }
+
+    /// Something happened to one plugin.
+    ///
+    /// What belongs to a process counts only with the current generation; commands, deadlines and answers to
+    /// orders may come with generation 0.
+    #[must_use = "an effect nobody runs is a lost order"]
+    pub fn step(&mut self, now: Time, key: Key, generation: u64, event: Event) -> Effects {
+        let mut work = Work::new(now);
+        let Some(plugin) = self.plugin(key) else {
+            return Effects::new();
+        };
+        let current = plugin.common.generation;
+        if generation != current && (generation != 0 || event.belongs_to_a_generation()) {
+            return Effects::new();
+        }
+        if self.shutdown.is_some() && starts_something(&event) {
+            return Effects::new();
+        }
+        if matches!(event, Event::Deadline(_)) {
+            self.notice_stall(&mut work, key);
+        }
+        self.apply(&mut work, key, |plugin, cx| plugin.step(event, cx));
+        self.settle(work)
+    }
+
+    /// The keeper died, and with it everything it had started. Nothing is charged, and nothing is spawned until
+    /// [`keeper_back`](Self::keeper_back).
+    #[must_use = "an effect nobody runs is a lost order"]
+    pub fn keeper_lost(&mut self, now: Time) -> Effects {
+        let mut work = Work::new(now);
+        self.turns.set_open(false);
+        for key in self.keys().collect::<Vec<_>>() {
+            if self.plugin(key).is_some_and(|plugin| !plugin.state.is_down()) {
+                self.apply(&mut work, key, |plugin, cx| plugin.step(Event::KeeperLost, cx));
+            }
+        }
+        self.settle(work)
+    }
+
+    /// There is a keeper again: what is wanted up starts.
+    #[must_use = "an effect nobody runs is a lost order"]
+    pub fn keeper_back(&mut self, now: Time) -> Effects {
+        self.turns.set_open(self.shutdown.is_none());
+        self.settle(Work::new(now))
+    }
+
+    /// The machine slept for `by`: boot time jumped against monotonic time. Every deadline that judges a plugin
+    /// moves, and the next probes are spread over 5 s.
+    #[must_use = "an effect nobody runs is a lost order"]
+    pub fn suspended(&mut self, now: Time, by: Duration) -> Effects {
+        let mut work = Work::new(now);
+        let first = self.keys().next();
+        if let Some(key) = first {
+            self.stall_told = now;
+            self.give_back(&mut work, key, by, true);
+        }
+        self.settle(work)
+    }
+
+    /// When the host has to look again. Cheap.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.next().into_iter().chain(self.turns.held_until()).min()
+    }
+
+    /// What is due to no plugin: the storm guard's next turn. Call it whenever a deadline has passed.
+    #[must_use = "an effect nobody runs is a lost order"]
+    pub fn fleet_due(&mut self, now: Time) -> Effects {
+        self.settle(Work::new(now))
+    }
+
+    /// Whose deadline has passed, the longest overdue first, and whether its `Look` wants `activity`. For each,
+    /// read its pipe until it would block, make a [`Look`](crate::Look), and step with [`Event::Deadline`].
+    #[must_use]
+    pub fn due(&self, now: Time) -> Vec<(Key, bool)> {
+        let wants_activity = |key: Key| {
+            self.plugin(key).is_some_and(|plugin| plugin.state.phase() == Some(Phase::FirstByte))
+        };
+        self.deadlines.due(now).map(|key| (key, wants_activity(key))).collect()
+    }
+
+    /// A plugin as `status` shows it. One that was removed shows as `registered`, wanted down.
+    ///
+    /// # Panics
+    ///
+    /// With a key of another fleet.
+    #[must_use]
+    pub fn snapshot(&self, key: Key) -> Snapshot {
+        match &self.slots[key.index()] {
+            Slot::Live(plugin) => plugin.snapshot(),
+            Slot::Removed { id, generation } => Snapshot {
+                id: id.clone(),
+                wanted_up: false,
+                state: StateName::Registered,
+                since: Time::ZERO,
+                generation: *generation,
+                pid: None,
+                restarts: 0,
+                health: HealthName::Unknown,
+                health_message: None,
+                last_life: None,
+                phase: None,
+                rung: None,
+                next_try: None,
+                waiting_for: Vec::new(),
+                last_failure: None,
+                last_stop: None,
+                finished: false,
+                half_open: false,
+            },
+        }
+    }
+
+    /// Every plugin that is registered, in the order of registration.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        self.slots.iter().zip(0..).filter_map(|(slot, index)| match slot {
+            Slot::Live(_) => Some(Key(index)),
+            Slot::Removed { .. } => None,
+        })
+    }
+
+    /// # Panics
+    ///
+    /// With a key of another fleet.
+    #[must_use]
+    pub fn id(&self, key: Key) -> &PluginId {
+        match &self.slots[key.index()] {
+            Slot::Live(plugin) => &plugin.common.id,
+            Slot::Removed { id, .. } => id,
+        }
+    }
+
+    /// The key of a registered plugin.
+    #[must_use]
+    pub fn by_id(&self, id: &str) -> Option<Key> {
+        self.by_id.get(id).copied().filter(|&key| self.plugin(key).is_some())
+    }
+
+    /// The running generation, or the last one that ran; 0 before the first.
+    ///
+    /// # Panics
+    ///
+    /// With a key of another fleet.
+    #[must_use]
+    pub fn generation(&self, key: Key) -> u64 {
+        match &self.slots[key.index()] {
+            Slot::Live(plugin) => plugin.common.generation,
+            Slot::Removed { generation, .. } => *generation,
+        }
+    }
+
+    fn plugin(&self, key: Key) -> Option<&Plugin> {
+        match self.slots.get(key.index()) {
+            Some(Slot::Live(plugin)) => Some(plugin),
+            Some(Slot::Removed { .. }) | None => None,
+        }
+    }
+
+    /// Something of it runs, and something can be done about it.
+    fn is_alive(&self, key: Key) -> bool {
+        self.plugin(key).is_some_and(|plugin| !plugin.standing().over)
+    }
+
+    /// The registered plugins that this one names in `after` or `requires`, each once.
+    fn dependencies(&self, key: Key) -> Vec<Key> {
+        let Some(plugin) = self.plugin(key) else {
+            return Vec::new();
+        };
+        let policy = &plugin.common.policy;
+        let mut keys: Vec<Key> =
+            policy.after.iter().chain(&policy.requires).filter_map(|id| self.by_id(id)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    fn depend(&mut self, key: Key, policy: &Policy) {
+        for id in policy.after.iter().chain(&policy.requires) {
+            let dependents = self.dependents.entry(id.clone()).or_default();
+            if !dependents.contains(&key) {
+                dependents.push(key);
+            }
+        }
+    }
+
+    fn forget_dependencies(&mut self, key: Key, policy: &Policy) {
+        for id in policy.after.iter().chain(&policy.requires) {
+            if let Some(dependents) = self.dependents.get_mut(id) {
+                dependents.retain(|&dependent| dependent != key);
+            }
+        }
+    }
+
+    /// The lateness guard: a deadline that ran much too late says that the host stalled, not that a plugin did.
+    fn notice_stall(&mut self, work: &mut Work, key: Key) {
+        let Some(timer) = self.plugin(key).and_then(Plugin::timer) else {
+            return;
+        };
+        // What was due before the last stall was told belongs to that one.
+        if let Some(late) = timer.stalled_for(work.now)
+            && timer.due() >= self.stall_told
+        {
+            self.stall_told = work.now;
+            self.give_back(work, key, late, false);
+        }
+    }
+
+    fn give_back(&mut self, work: &mut Work, noticed_by: Key, lost: Duration, suspended: bool) {
+        self.apply(work, noticed_by, |_, cx| cx.note(Note::ClockStalled { late: lost }));
+        for key in self.keys().collect::<Vec<_>>() {
+            self.apply(work, key, |plugin, cx| {
+                plugin.state.give_back(lost, cx);
+                if suspended {
+                    plugin.state.spread(cx);
+                }
+            });
+        }
+    }
+}
+
+/// Commands that make no sense once everything stops.
+fn starts_something(event: &Event) -> bool {
+    matches!(event, Event::Start | Event::Restart { .. } | Event::Called | Event::FileLooked { .. })
+}
+
+impl Plugin {
+    fn want_as_enabled(&mut self) {
+        let common = &mut self.common;
+        match (common.policy.enabled, common.policy.lazy) {
+            (false, _) => common.wanted = Wanted::Down,
+            (true, true) => common.wanted = Wanted::OnCall,
+            (true, false) => common.want_up("enabled"),
+        }
+    }
+
+    /// The policy has been replaced: `old` tells what `enabled` and `lazy` were.
+    fn reconfigured(&mut self, old: &Policy, cx: &mut crate::plugin::Cx<'_>) {
+        let new = &self.common.policy;
+        let before = (old.enabled, old.lazy);
+        let after = (new.enabled, new.lazy);
+        if before.0 && !after.0 {
+            let stop = Event::Stop { now: false, reason: crate::event::StopReason::Config };
+            return self.step(stop, cx);
+        }
+        let newly_enabled = !before.0 && after.0 && self.common.wanted == Wanted::Down;
+        if newly_enabled || (self.common.wanted == Wanted::OnCall && !after.1) {
+            self.want_as_enabled();
+        }
+        self.common.reason = "its manifest changed".into();
+        self.transform(cx, |state, common, cx| match state {
+            State::Registered(Registered::Waiting { on }) => {
+                State::Registered(Registered::Waiting { on })
+            }
+            State::Registered(Registered::Resting) if common.wanted == Wanted::Up => {
+                common.begin(false, cx)
+            }
+            State::Backoff(_) | State::Failed(_) => common.begin(false, cx),
+            State::Stopping(mut stopping) => {
+                if common.wanted == Wanted::Up {
+                    stopping.set_after(After::Again);
+                }
+                State::Stopping(stopping)
+            }
+            State::Registered(Registered::Resting | Registered::Finished)
+            | State::Starting(_)
+            | State::Loaded(_)
+            | State::Running(_)
+            | State::Unkillable(_) => state,
+        });
+    }
+}

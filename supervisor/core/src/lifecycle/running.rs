@@ -1,0 +1,138 @@
+//! `active` or `degraded`: it answered a probe after its last start, and calls flow.
+
+use crate::event::{Class, Detail, Event, Look, StateName};
+use crate::health::{Health, Judgement};
+use crate::ladder::From;
+use crate::lifecycle::{State, Stopping};
+use crate::plugin::{Common, Cx, Run};
+use crate::policy::OnUnhealthy;
+use crate::time::Time;
+use crate::timer::Timer;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Running {
+    pub(crate) run: Run,
+    pub(crate) health: Health,
+    /// When it has run well for long enough to get its restart budget back, if any of that is spent.
+    stable: Option<Timer>,
+}
+
+impl Running {
+    pub(crate) fn new(run: Run, health: Health, p: &Common, now: Time) -> Self {
+        let stable = p.restart.is_spent().then(|| Timer::after(now, p.policy.restart.reset_after));
+        Self { run, health, stable }
+    }
+
+    fn name(&self) -> StateName {
+        if self.health.is_degraded() { StateName::Degraded } else { StateName::Active }
+    }
+
+    pub(crate) fn step(mut self, p: &mut Common, event: Event, cx: &mut Cx<'_>) -> State {
+        match event {
+            Event::Start => {
+                p.want_up("started");
+                self.stable = None;
+                State::Running(self)
+            }
+            Event::Restart { now } => {
+                p.want_up("restarted");
+                Stopping::for_restart(self.run, if now { From::Kill } else { From::Drain }, p, cx)
+            }
+            Event::Stop { now, reason } => {
+                p.want_down();
+                Stopping::asked(self.run, if now { From::Kill } else { From::Drain }, reason, p, cx)
+            }
+            Event::ProbeAnswered => {
+                p.reason = "it answers again".into();
+                self.health.answered(p, cx);
+                State::Running(self)
+            }
+            Event::Said(report) => {
+                let words = report.message.clone().unwrap_or_else(|| "no reason given".to_owned());
+                p.reason = format!("it says: {words}").into();
+                let unhealthy = report.state == crate::event::Saying::Unhealthy;
+                let too_often = self.health.said(report, p, cx);
+                if unhealthy { self.unhealthy(too_often, words, p, cx) } else { State::Running(self) }
+            }
+            Event::Noisy(noisy) => {
+                p.reason = if noisy { "more noise than the bound allows" } else { "quiet again" }.into();
+                self.run.noisy = noisy;
+                self.health.noisy(noisy, cx);
+                State::Running(self)
+            }
+            Event::Spawned { pid } => {
+                self.run.pid = Some(pid);
+                State::Running(self)
+            }
+            Event::LinkBroken(detail) => p.fail_living(self.run, Class::Protocol, false, detail, From::Term, cx),
+            Event::Died(exit) => p.ended(self.run, exit, cx),
+            Event::Gone { swept } => {
+                p.surprised(self.name(), &Event::Gone { swept }, cx);
+                Stopping::gone_unannounced(self.run, swept, p, cx)
+            }
+            Event::KeeperLost => p.keeper_lost(&self.run, cx),
+            Event::Deadline(look) => self.overdue(&look, p, cx),
+            // The keeper's word was slower than the plugin's.
+            Event::Execed
+            // It came just before the route opened.
+            | Event::Called
+            | Event::FileLooked { .. }
+            // The opening's own progress may still be in the pipe.
+            | Event::StartProgress => State::Running(self),
+            Event::Refused(_)
+            | Event::SpawnFailed { .. }
+            | Event::FirstByte
+            | Event::Opened(_)
+            | Event::OpenFailed { .. }
+            | Event::Drained
+            | Event::Asked => {
+                p.surprised(self.name(), &event, cx);
+                State::Running(self)
+            }
+        }
+    }
+
+    /// Class `unhealthy` beside `degraded`; restarted for it only if that is asked for.
+    fn unhealthy(self, too_often: bool, words: String, p: &mut Common, cx: &mut Cx<'_>) -> State {
+        let detail = Detail {
+            detail: "reported",
+            message: format!("it says that it is unhealthy: {words}"),
+        };
+        if too_often && p.policy.health.on_unhealthy == OnUnhealthy::Restart {
+            return p.fail_living(self.run, Class::Unhealthy, false, detail, From::Drain, cx);
+        }
+        p.last_failure = Some(p.failure(Class::Unhealthy, detail, None, cx.now));
+        State::Running(self)
+    }
+
+    fn overdue(mut self, look: &Look, p: &mut Common, cx: &mut Cx<'_>) -> State {
+        if self.stable.is_some_and(|timer| timer.is_due(cx.now)) {
+            self.stable = None;
+            p.restart.refill();
+        }
+        match self.health.look(look, p, cx) {
+            Judgement::Fine => {
+                p.reason = match self.health.message() {
+                    Some(message) => message.clone().into(),
+                    None => "it answers again".into(),
+                };
+                State::Running(self)
+            }
+            // A stopped process can take neither the end of its input nor a signal.
+            Judgement::Hung { detail, stopped: true } => {
+                p.fail_living(self.run, Class::Hang, false, detail, From::Kill, cx)
+            }
+            Judgement::Hung { detail, stopped: false } => {
+                p.fail_living(self.run, Class::Hang, false, detail, From::Hung, cx)
+            }
+        }
+    }
+
+    pub(crate) fn timer(&self) -> Timer {
+        let health = self.health.timer();
+        match self.stable {
+            Some(stable) if stable.due() < health.due() => stable,
+            Some(_) | None => health,
+        }
+    }
+}
