@@ -76,7 +76,8 @@ pub(crate) fn notification_len(method: &str, params: Option<&str>) -> usize {
 }
 
 fn call_len(method: &str, params: Option<&str>) -> usize {
-    let escapes: usize = method.bytes().map(|b| escape(b).map_or(0, |e| e.len() - 1)).sum();
+    let escapes = |bytes: &[u8]| bytes.iter().map(|b| escape(*b).map_or(0, |e| e.len() - 1)).sum();
+    let escapes: usize = if is_plain(method.as_bytes()) { 0 } else { escapes(method.as_bytes()) };
     method.len() + escapes + 2 + params.map_or(0, |p| PARAMS.len() + p.len()) + 1
 }
 
@@ -106,6 +107,11 @@ pub(crate) fn error_object(out: &mut Vec<u8>, code: i64, message: &str, data: Op
 pub fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut from = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         if let Some(escaped) = escape(byte) {
@@ -116,6 +122,11 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(&bytes[from..]);
     out.push(b'"');
+}
+
+/// Whether a JSON string can hold these bytes as they are. Looks at all of them, which is faster than stopping early.
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |plain, b| plain & (*b >= b' ') & (*b != b'"') & (*b != b'\\'))
 }
 
 /// What stands for a byte that a JSON string cannot hold as it is.
@@ -137,6 +148,10 @@ fn escape(byte: u8) -> Option<&'static str> {
 /// Appends JSON text with spaces in place of line breaks.
 fn one_line(out: &mut Vec<u8>, json: &str) {
     let mut rest = json.as_bytes();
+    if rest.len() <= 16 && rest.iter().all(|b| *b >= b' ') {
+        // Not worth the set-up of a vector search.
+        return out.extend_from_slice(rest);
+    }
     while let Some(at) = memchr2(b'\n', b'\r', rest) {
         out.extend_from_slice(&rest[..at]);
         out.push(b' ');

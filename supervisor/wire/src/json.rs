@@ -17,6 +17,39 @@ pub(crate) enum Fault {
     Depth,
 }
 
+/// What a byte outside a string can mean to a scan.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Part of a scalar, or nothing that JSON has.
+    Plain,
+    Quote,
+    Open,
+    Close,
+    /// Ends a scalar and means nothing else: a comma, a colon, a blank.
+    Delimiter,
+}
+
+/// One look-up for each byte is what makes the scans fast.
+static CLASS: [Class; 256] = {
+    let mut table = [Class::Plain; 256];
+    table[b'"' as usize] = Class::Quote;
+    table[b'{' as usize] = Class::Open;
+    table[b'[' as usize] = Class::Open;
+    table[b'}' as usize] = Class::Close;
+    table[b']' as usize] = Class::Close;
+    table[b',' as usize] = Class::Delimiter;
+    table[b':' as usize] = Class::Delimiter;
+    table[b' ' as usize] = Class::Delimiter;
+    table[b'\t' as usize] = Class::Delimiter;
+    table[b'\n' as usize] = Class::Delimiter;
+    table[b'\r' as usize] = Class::Delimiter;
+    table
+};
+
+fn class(byte: u8) -> Class {
+    CLASS[usize::from(byte)]
+}
+
 /// Whether brackets outside strings are never nested deeper than `max`; a lone `{}` is depth 1.
 ///
 /// The text need not be valid: this runs before any parser.
@@ -26,19 +59,19 @@ pub fn depth_within(text: &[u8], max: u32) -> bool {
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         at += 1;
-        match byte {
-            b'"' => match string_end(text, at) {
+        match class(byte) {
+            Class::Plain | Class::Delimiter => {}
+            Class::Quote => match string_end(text, at) {
                 Some(end) => at = end,
                 None => return true,
             },
-            b'{' | b'[' => {
+            Class::Open => {
                 depth += 1;
                 if depth > max {
                     return false;
                 }
             }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
+            Class::Close => depth = depth.saturating_sub(1),
         }
     }
     true
@@ -89,31 +122,15 @@ pub(crate) fn skip_blank(text: &[u8], mut at: usize) -> usize {
 ///
 /// A scalar must be followed by something, so that a cut-off number is never taken for a whole one.
 fn value_end(text: &[u8], at: usize, max_depth: u32) -> Result<usize, Fault> {
-    match text.get(at) {
-        Some(b'"') => string_end(text, at + 1).ok_or(Fault::Syntax),
-        Some(b'{' | b'[') => container_end(text, at, max_depth),
-        Some(_) => {
-            let len = text[at..]
-                .iter()
-                .position(|b| {
-                    matches!(
-                        b,
-                        b',' | b'}'
-                            | b']'
-                            | b' '
-                            | b'\t'
-                            | b'\n'
-                            | b'\r'
-                            | b'"'
-                            | b':'
-                            | b'{'
-                            | b'['
-                    )
-                })
-                .ok_or(Fault::Syntax)?;
-            if len == 0 { Err(Fault::Syntax) } else { Ok(at + len) }
+    match class(*text.get(at).ok_or(Fault::Syntax)?) {
+        Class::Quote => string_end(text, at + 1).ok_or(Fault::Syntax),
+        Class::Open => container_end(text, at, max_depth),
+        Class::Plain => {
+            let len =
+                text[at..].iter().position(|b| class(*b) != Class::Plain).ok_or(Fault::Syntax)?;
+            Ok(at + len)
         }
-        None => Err(Fault::Syntax),
+        Class::Close | Class::Delimiter => Err(Fault::Syntax),
     }
 }
 
@@ -121,21 +138,21 @@ fn container_end(text: &[u8], mut at: usize, max_depth: u32) -> Result<usize, Fa
     let mut depth = 0u32;
     while let Some(&byte) = text.get(at) {
         at += 1;
-        match byte {
-            b'"' => at = string_end(text, at).ok_or(Fault::Syntax)?,
-            b'{' | b'[' => {
+        match class(byte) {
+            Class::Plain | Class::Delimiter => {}
+            Class::Quote => at = string_end(text, at).ok_or(Fault::Syntax)?,
+            Class::Open => {
                 depth += 1;
                 if depth > max_depth {
                     return Err(Fault::Depth);
                 }
             }
-            b'}' | b']' => {
+            Class::Close => {
                 depth -= 1;
                 if depth == 0 {
                     return Ok(at);
                 }
             }
-            _ => {}
         }
     }
     Err(Fault::Syntax)

@@ -120,10 +120,40 @@ impl Reject {
 ///
 /// A [`Reject`]; see [`Reason`].
 pub fn decode(frame: &str, max_depth: u32) -> Result<Message<'_>, Reject> {
+    if let Some((id, result)) = plain_answer(frame, max_depth) {
+        return Ok(Message::Response { id: Id::Num(id), outcome: Ok(result) });
+    }
     Raw::scan(frame, max_depth)
         .and_then(|raw| Envelope::parse(&raw).ok_or(Fault::Syntax))
         .map_err(|fault| unreadable(frame, max_depth, fault))?
         .judge()
+}
+
+/// The two spellings that nearly all answers on a busy link have: the fixed member order of this protocol, and that of
+/// the TypeScript MCP SDK, both compact and with a numeric id.
+///
+/// Sound without a look at the members: the bytes around the value are known, so the frame is valid if and only if the
+/// value is, and a text that holds a further member is no one value. `None` says only that the long way must be taken.
+fn plain_answer(frame: &str, max_depth: u32) -> Option<(i64, &RawValue)> {
+    let (id, value) = match frame.strip_prefix(r#"{"jsonrpc":"2.0","id":"#) {
+        Some(rest) => {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let (id, rest) = rest.split_at(digits);
+            (id, rest.strip_prefix(r#","result":"#)?.strip_suffix('}')?)
+        }
+        None => {
+            let rest = frame.strip_prefix(r#"{"result":"#)?.strip_suffix('}')?;
+            let digits = rest.bytes().rev().take_while(u8::is_ascii_digit).count();
+            let (rest, id) = rest.split_at(rest.len() - digits);
+            (id, rest.strip_suffix(r#","jsonrpc":"2.0","id":"#)?)
+        }
+    };
+    // Sixteen digits and more may be beyond 2^53.
+    let id = parse_integer(id.as_bytes()).filter(|_| id.len() < 16)?;
+    if !depth_within(value.as_bytes(), max_depth.saturating_sub(1)) {
+        return None;
+    }
+    Some((id, serde_json::from_str(value).ok()?))
 }
 
 /// The reject of a frame in which a scan or a parser met `fault`. Depth is the stronger reason, wherever it stands.
