@@ -1,1 +1,47 @@
-fn main() {}
+//! Project commands: `cargo xtask NAME`. Each does all its own set-up.
+//!
+//! Only the standard library, so that the first command on a fresh machine compiles in a second.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what these commands do")]
+
+mod check;
+mod demo;
+mod setup;
+mod shell;
+mod suite;
+
+use std::process::ExitCode;
+
+use shell::Failure;
+
+const USAGE: &str = "\
+cargo xtask demo [--once-active] […]   supervise everything in manifests/ until Ctrl-C; the rest goes to `outboard run`
+cargo xtask test                       every test, in tiers, with what each took
+cargo xtask check                      formatting, lints, licences and sources of dependencies
+cargo xtask deny                       the last of these alone
+cargo xtask setup                      the MCP servers that manifests/mcp runs (Node 20+, Python 3.10+)";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let verb = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let done = match verb.as_str() {
+        "demo" => demo::run(&rest),
+        "test" => suite::run(),
+        "check" => check::run(),
+        "setup" => setup::run(),
+        "deny" => check::deny(),
+        "" | "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            return if verb.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+        other => Err(Failure::new(format!("no command `{other}`")).help(USAGE)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
