@@ -18,6 +18,7 @@
 
 pub mod encode;
 
+pub mod error;
 pub mod frame;
 mod id;
 pub mod json;
@@ -26,6 +27,7 @@ pub mod message;
 pub mod peer;
 mod salvage;
 
+pub use error::CallError;
 pub use frame::{Framer, Item, JunkKind};
 pub use id::Id;
 pub use message::{Message, Reason, Reject, RemoteError, decode};

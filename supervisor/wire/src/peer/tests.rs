@@ -145,7 +145,7 @@ fn each_cap_is_named_and_an_empty_queue_admits_any_one_frame() {
     }
     let big = format!("\"{}\"", "x".repeat(1000));
     let call = NewCall { params: &big, ..work("m") };
-    let bytes = crate::encode::request_len(1, "m", Some(&big));
+    let bytes = encode::request_len(1, "m", Some(&big));
 
     let mut p = peer(|l| l.max_send = bytes - 1);
     assert_eq!(refused(&mut p, call), Refusal::TooLarge { bytes });
@@ -510,7 +510,7 @@ mod model {
                         // The token of a call is its id, so that either tells the other.
                         let token = peer.table.next_id();
                         prop_assert!(token > world.last_id, "ids count up");
-                        let bytes = crate::encode::request_len(token, call.method, Some(&params)) + 1;
+                        let bytes = encode::request_len(token, call.method, Some(&params)) + 1;
                         match peer.call(at(world.now), call, token) {
                             Ok(id) => {
                                 prop_assert_eq!(token, id);
@@ -529,7 +529,7 @@ mod model {
                     Op::Notify { control } => {
                         let (method, params) = (if control { "control" } else { "data" }, format!("{{\"mark\":{}}}", world.mark));
                         if peer.notify(control, method, Some(&params)).is_ok() {
-                            world.accepted += crate::encode::notification_len(method, Some(&params)) + 1;
+                            world.accepted += encode::notification_len(method, Some(&params)) + 1;
                             world.marks[usize::from(control)].push(world.mark);
                             world.mark += 1;
                         }
