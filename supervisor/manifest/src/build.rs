@@ -86,6 +86,7 @@ pub(crate) fn manifest(
             capabilities: values.object("lsp.capabilities"),
         },
         conformance: Conformance { slow_method: values.text("conformance.slow_method") },
+        hang_signal: values.maybe_choice("health.hang_signal"),
         watch: values.texts("watch").to_vec(),
         build: values.texts("build").to_vec(),
         digest: 0,

@@ -17,10 +17,16 @@ const ORDERED: [(&str, &str); 2] = [
     ("restart.backoff.initial", "restart.backoff.max"),
 ];
 
-/// What is wrong with a manifest once the defaults lie below it.
-pub(crate) fn whole(values: &Values, file: &Arc<Source>, process: Option<Spot>) -> Vec<Problem> {
+/// What is wrong with a manifest once the defaults lie below it. `process` is where its `[process]` stands; with
+/// `spoken_of` a problem with its command has been noted already.
+pub(crate) fn whole(
+    values: &Values,
+    file: &Arc<Source>,
+    process: Option<Spot>,
+    spoken_of: bool,
+) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if values.get("process.command").is_none() {
+    if values.get("process.command").is_none() && !spoken_of {
         let spot = process.unwrap_or_else(|| Spot::new(file, 0..0));
         problems.push(
             Problem::error("`[process] command` is missing")

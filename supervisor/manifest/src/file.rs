@@ -12,7 +12,7 @@ use std::sync::Arc;
 use nix::fcntl::OFlag;
 use nix::unistd::Uid;
 
-use crate::problem::Problem;
+use crate::problem::{Place, Problem};
 use crate::scalar::write_size;
 use crate::source::Source;
 
@@ -117,26 +117,23 @@ impl Trust {
     }
 
     /// Says who else could change a file: whoever can change a manifest decides what is run.
-    pub(crate) fn judge(self, what: &str, path: &Path, metadata: &Metadata) -> Option<Problem> {
+    pub(crate) fn judge(self, path: &Path, metadata: &Metadata) -> Option<Problem> {
         let shown = crate::problem::shown(path, "".as_ref());
         let mode = metadata.mode();
         // In a sticky folder nobody can replace another's files.
         let sticky = metadata.is_dir() && mode & 0o1000 != 0;
         let group_counts = self.refuse && metadata.gid() != 0;
-        let (reason, help) = if mode & 0o002 != 0 && !sticky {
-            ("everybody can change it".to_owned(), format!("chmod o-w {shown}"))
+        let (who, help) = if mode & 0o002 != 0 && !sticky {
+            ("everybody".to_owned(), format!("chmod o-w {shown}"))
         } else if mode & 0o020 != 0 && group_counts && !sticky {
-            (format!("group {} can change it", metadata.gid()), format!("chmod g-w {shown}"))
+            (format!("group {}", metadata.gid()), format!("chmod g-w {shown}"))
         } else if metadata.uid() != 0 && metadata.uid() != self.user {
-            (
-                format!("it belongs to user {}", metadata.uid()),
-                format!("chown {} {shown}", self.user),
-            )
+            (format!("user {}", metadata.uid()), format!("chown {} {shown}", self.user))
         } else {
             return None;
         };
-        let what = format!("{what} {shown} is not ours alone: {reason}");
+        let what = format!("{who} can change this, and so what is run");
         let problem = if self.refuse { Problem::error(what) } else { Problem::warning(what) };
-        Some(problem.help(help))
+        Some(problem.at(Place::whole(path)).help(help))
     }
 }

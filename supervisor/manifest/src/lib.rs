@@ -26,6 +26,8 @@ mod settings;
 mod source;
 mod suggest;
 mod template;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use file::MAX_FILE;

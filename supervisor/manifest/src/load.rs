@@ -15,8 +15,9 @@ use crate::check;
 use crate::file::{self, MAX_FILE, Trust};
 use crate::keys::MANIFEST;
 use crate::manifest::Manifest;
-use crate::problem::{Problem, shown};
+use crate::problem::{Place, Problem, shown};
 use crate::read::{Problems, Reader, built_in, id_of, parse};
+use crate::scalar::Refusal;
 use crate::set::{self, Refused, Set};
 use crate::settings::{self, ForeignManifests, Settings};
 use crate::source::{Source, Spot};
@@ -91,7 +92,7 @@ pub(crate) fn load_as(
     };
     for folder in &found.folders {
         let metadata = fs::metadata(folder).map_err(|error| of_io(folder, error))?;
-        if let Some(problem) = trust.judge("folder", folder, &metadata) {
+        if let Some(problem) = trust.judge(folder, &metadata) {
             set.found(problem);
         }
     }
@@ -252,10 +253,10 @@ fn read_settings(path: &Path, trust: Trust, problems: &mut Vec<Problem>) -> Sett
 
 /// A file as text; the second value is a warning about who may change it.
 fn read_source(path: &Path, trust: Trust) -> Result<(Arc<Source>, Option<Problem>), Box<Problem>> {
-    let shown = shown(path, "".as_ref());
-    let (bytes, metadata) = file::read(path, MAX_FILE)
-        .map_err(|why| Box::new(Problem::error(format!("{shown} cannot be read")).cause(why)))?;
-    let judged = trust.judge("file", path, &metadata);
+    let (bytes, metadata) = file::read(path, MAX_FILE).map_err(|why| {
+        Box::new(Problem::error(format!("cannot be read: {why}")).at(Place::whole(path)))
+    })?;
+    let judged = trust.judge(path, &metadata);
     match judged {
         Some(problem) if problem.is_error() => Err(Box::new(problem)),
         warning => Ok((file::text(path, bytes)?, warning)),
@@ -312,8 +313,8 @@ fn from_source(
     if own.get("id").is_none() && !table.contains_key("id") && stem(source.path()).is_none() {
         let name = source.path().file_stem().unwrap_or_default().to_string_lossy();
         if let Err(refusal) = id_of(&name) {
-            let problem = Problem::error(refusal.what).cause(refusal.cause);
-            problems.push(&(0..0), problem.help("id = \"NAME\" at the top of the file"));
+            let help = "id = \"NAME\" at the top of the file gives it another one";
+            problems.refuse(&(0..0), Refusal { help: Some(help), ..refusal });
         }
     }
     let mut problems = problems.into_list();
@@ -322,15 +323,8 @@ fn from_source(
     let mut values = base.clone();
     values.merge(&own);
     let process = table.get_key_value("process").map(|(name, _)| Spot::new(source, name.span()));
-    let misread = table
-        .get("process")
-        .and_then(|process| process.get_ref().as_table())
-        .is_some_and(|process| process.contains_key("command"));
-    let whole = check::whole(&values, source, process);
-    // A command that was refused is not missing as well.
-    problems.extend(whole.into_iter().filter(|problem| {
-        !(misread && problem.help.is_some() && values.get("process.command").is_none())
-    }));
+    let whole = check::whole(&values, source, process, speaks_of_command(table));
+    problems.extend(whole);
     if has_errors || problems.iter().any(Problem::is_error) {
         return (None, guess, problems);
     }
@@ -350,6 +344,16 @@ fn from_source(
     };
     let command = values.spot("process.command").cloned().unwrap_or(at_top);
     (Some(build::manifest(&values, source, command, about)), None, problems)
+}
+
+/// Whether a command that is not there has been refused already, or stands in the wrong place: then it is not missing.
+fn speaks_of_command(table: &DeTable<'_>) -> bool {
+    let process = table.get("process").map(|process| process.get_ref());
+    let misread = match process {
+        Some(DeValue::Table(process)) => process.contains_key("command"),
+        other => other.is_some(),
+    };
+    misread || table.contains_key("command")
 }
 
 /// The id that a file names, even when other parts of it are wrong.

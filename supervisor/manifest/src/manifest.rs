@@ -42,6 +42,8 @@ pub struct Manifest {
     pub mcp: Mcp,
     pub lsp: Lsp,
     pub conformance: Conformance,
+    /// `[health] hang_signal`: sent once to a hung plugin.
+    pub hang_signal: Option<&'static str>,
     pub watch: Vec<Placed<String>>,
     pub build: Vec<Placed<String>>,
     /// Hash of everything effective, FNV-1a: equal for two loads exactly when nothing that matters changed. Comments,

@@ -25,15 +25,30 @@ impl Severity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub file: PathBuf,
-    /// From 1.
+    /// From 1; 0 stands for the file as a whole.
     pub line: usize,
-    /// From 1, in characters of the line as it stands in the file (a tab is one).
+    /// From 1, in characters of the line as it stands in the file (a tab is one); 0 with line 0.
     pub column: usize,
     /// The line, safe for a terminal: tabs are four spaces, control characters replaced, long lines cut with `…`.
     /// Empty where the line must not be shown because it may hold a secret.
     pub excerpt: String,
     /// What the carets stand under, in characters of `excerpt`; never empty unless `excerpt` is.
     pub caret: Range<usize>,
+}
+
+impl Place {
+    /// A file as a whole.
+    pub(crate) fn whole(file: &Path) -> Self {
+        Self { file: file.to_owned(), line: 0, column: 0, excerpt: String::new(), caret: 0..0 }
+    }
+
+    fn shown(&self, relative_to: &Path) -> String {
+        let file = shown(&self.file, relative_to);
+        match self.line {
+            0 => file,
+            line => format!("{file}:{line}:{}", self.column),
+        }
+    }
 }
 
 /// One thing that is wrong with a file or with the surroundings. Never holds a secret.
@@ -97,6 +112,7 @@ impl Problem {
     /// `what (file.toml:5)`, for one line in a status or start-up screen.
     pub fn sentence(&self) -> String {
         match &self.place {
+            Some(place) if place.line == 0 => format!("{} ({})", self.what, name_of(&place.file)),
             Some(place) => format!("{} ({}:{})", self.what, name_of(&place.file), place.line),
             None => self.what.clone(),
         }
@@ -115,14 +131,8 @@ impl Problem {
             return format!("{word}: {}\n", self.sentence());
         }
         let mut out = format!("{word}: {}\n", self.what);
-        let places: Vec<String> = self
-            .place
-            .iter()
-            .chain(&self.also)
-            .map(|place| {
-                format!("{}:{}:{}", shown(&place.file, relative_to), place.line, place.column)
-            })
-            .collect();
+        let places = self.place.iter().chain(&self.also);
+        let places: Vec<String> = places.map(|place| place.shown(relative_to)).collect();
         if !places.is_empty() {
             out.push_str(&format!("  {}\n", places.join(" · ")));
         }
@@ -143,16 +153,26 @@ impl Problem {
     }
 }
 
-/// The excerpt with its carets.
+/// Screens are at most this wide; what is wider than that goes to a line of its own.
+const WIDTH: usize = 100;
+
+/// The excerpt with its carets, and the cause behind them where there is room.
 fn draw(out: &mut String, place: &Place, cause: Option<&str>) {
     let number = place.line.to_string();
     let width = number.len().max(5);
     let carets = "^".repeat(place.caret.len().max(1));
     let indent = " ".repeat(place.caret.start);
-    let label = cause.map(|cause| format!(" {cause}")).unwrap_or_default();
+    let end = width + 3 + place.caret.end;
+    let (label, below) = match cause {
+        Some(cause) if end + 1 + cause.chars().count() <= WIDTH => (format!(" {cause}"), None),
+        cause => (String::new(), cause),
+    };
     // Writing to a String cannot fail.
     _ = writeln!(out, "{number:>width$} | {}", place.excerpt);
     _ = writeln!(out, "{:>width$} | {indent}{carets}{label}", "");
+    if let Some(cause) = below {
+        _ = writeln!(out, "  {cause}");
+    }
 }
 
 /// A path as shown to people: without the given prefix, without anything a terminal would act on.

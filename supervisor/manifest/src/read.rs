@@ -43,7 +43,9 @@ impl<'a> Problems<'a> {
     }
 
     pub(crate) fn refuse(&mut self, span: &Range<usize>, refusal: Refusal) {
-        self.push(span, Problem::error(refusal.what).cause(refusal.cause));
+        let mut problem = Problem::error(refusal.what).cause(refusal.cause);
+        problem.help = refusal.help.map(str::to_owned);
+        self.push(span, problem);
     }
 
     pub(crate) fn into_list(mut self) -> Vec<Problem> {
@@ -56,6 +58,9 @@ impl<'a> Problems<'a> {
         list
     }
 }
+
+/// The hint for a hole where nothing is filled in.
+const FILLED_IN: &str = "filled in only in `command`, `cwd` and `env`";
 
 /// Parses one file. Syntax errors come alone: what the rest of the file means is then a guess.
 pub(crate) fn parse<'a>(
@@ -72,6 +77,7 @@ pub(crate) fn parse<'a>(
             continue;
         }
         let (what, cause) = match error.message().split_once(", expected ") {
+            Some((what @ "string values must be quoted", _)) => (what, "\"…\"".to_owned()),
             Some((what, expected)) => (what, format!("expected {expected}")),
             None => (error.message(), String::new()),
         };
@@ -229,7 +235,7 @@ impl<'a, 'p> Reader<'a, 'p> {
         let hole = &hole[..hole.find('}').map_or(hole.len(), |end| end + 1)];
         let problem =
             Problem::warning(format!("{} is plain text in {}", ticked(hole), label(path)))
-                .cause("filled in only in `command`, `cwd` and `env`");
+                .cause(FILLED_IN);
         self.problems.push(span, problem);
     }
 }
@@ -244,6 +250,9 @@ pub(crate) fn label(path: &str) -> String {
         .iter()
         .find_map(|prefix| path.strip_prefix(prefix).map(|rest| (*prefix, rest)))
         .unwrap_or(("", path));
+    if let Some(key) = rest.strip_prefix("discover.python.") {
+        return format!("`[[discover.python]] {key}`");
+    }
     match rest.split_once('.') {
         Some((section, key)) => format!("`[{prefix}{section}] {key}`"),
         None => format!("`{prefix}{rest}`"),

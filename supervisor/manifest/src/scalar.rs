@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use crate::problem::quoted;
 
-/// Why a text is not the scalar it should be: the headline, and the words behind the carets.
+/// Why a text is not the scalar it should be: the headline, the words behind the carets, and what to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) what: String,
     pub(crate) cause: String,
+    pub(crate) help: Option<&'static str>,
 }
 
 impl Refusal {
     pub(crate) fn new(what: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: cause.into() }
+        Self { what: what.into(), cause: cause.into(), help: None }
     }
 }
 

@@ -47,7 +47,7 @@ impl Refused {
 }
 
 impl Set {
-    /// Every problem once: errors before warnings, and by place within each.
+    /// Every problem once: errors of one place, errors of several (circles, duplicates), then warnings; by place.
     pub fn problems(&self) -> Vec<&Problem> {
         let mut list: Vec<&Problem> = self
             .settings_problems
@@ -58,7 +58,7 @@ impl Set {
         list.sort_by_key(|problem| {
             let place = problem.place.as_ref();
             let place = place.map(|place| (&place.file, place.line, place.column));
-            (problem.severity, place, &problem.what)
+            (problem.severity, !problem.also.is_empty(), place, &problem.what)
         });
         // A circle or a duplicate belongs to all of its members, and is said once.
         list.dedup();
@@ -70,17 +70,14 @@ impl Set {
         !self.refused.is_empty() || self.settings_problems.iter().any(Problem::is_error)
     }
 
-    /// The whole screen of `outboard check`, without its last sentence.
+    /// Every problem as plain text, as [`Problem::render`] shows it.
     pub fn render(&self, relative_to: &Path) -> String {
-        let problems = self.problems();
-        let mut out: String = problems.iter().map(|problem| problem.render(relative_to)).collect();
-        out.push_str(&self.count(&problems));
-        out.push('\n');
-        out
+        self.problems().iter().map(|problem| problem.render(relative_to)).collect()
     }
 
     /// `3 errors, 1 warning in 5 of 7 files.`
-    fn count(&self, problems: &[&Problem]) -> String {
+    pub fn summary(&self) -> String {
+        let problems = self.problems();
         let number =
             |severity: Severity| problems.iter().filter(|p| p.severity == severity).count();
         let plural = |n: usize, word: &str| match n {
@@ -94,7 +91,10 @@ impl Set {
         }
         let mut bad: BTreeSet<&Path> = self.refused.iter().map(|r| r.source.as_path()).collect();
         let places = problems.iter().flat_map(|problem| problem.place.iter().chain(&problem.also));
-        bad.extend(places.map(|place| place.file.as_path()));
+        // A folder is no file.
+        let folders: BTreeSet<&Path> =
+            self.manifests.iter().filter_map(|manifest| manifest.source.parent()).collect();
+        bad.extend(places.map(|place| place.file.as_path()).filter(|file| !folders.contains(file)));
         let counts: Vec<String> = [(errors, "error"), (warnings, "warning")]
             .into_iter()
             .filter(|(n, _)| *n > 0)

@@ -12,7 +12,7 @@ use outboard_core::RetryAfter;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::{Reader, label, one_of};
+use super::{FILLED_IN, Reader, label, one_of};
 use crate::keys::{Key, Kind};
 use crate::problem::{Problem, quoted};
 use crate::scalar::{self, Refusal, write_duration, write_size};
@@ -27,18 +27,20 @@ const LONGEST_TEXT: usize = 4096;
 /// A plugin's name, or why it is none.
 pub(crate) fn id_of(text: &str) -> Result<(), Refusal> {
     const RULE: &str = "a name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit";
+    let strange = text.chars().find(|c| !c.is_ascii_alphanumeric() && !"._-".contains(*c));
+    let cause = if let Some(c) = strange {
+        format!("'{}' (U+{:04X}) is not allowed", crate::problem::safe(c), u32::from(c))
+    } else if text.is_empty() {
+        "it is empty".to_owned()
+    } else if text.len() > 64 {
+        format!("it has {} characters", text.len())
+    } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        "it begins with neither a letter nor a digit".to_owned()
+    } else {
+        return Ok(());
+    };
     let what = format!("{} cannot be the name of a plugin", quoted(text));
-    if text.is_empty() {
-        return Err(Refusal::new(what, RULE));
-    }
-    if let Some(c) = text.chars().find(|c| !c.is_ascii_alphanumeric() && !"._-".contains(*c)) {
-        let cause = format!("{RULE}; not {:?} (U+{:04X})", crate::problem::safe(c), u32::from(c));
-        return Err(Refusal::new(what, cause));
-    }
-    if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || text.len() > 64 {
-        return Err(Refusal::new(what, RULE));
-    }
-    Ok(())
+    Err(Refusal { what, cause, help: Some(RULE) })
 }
 
 impl Reader<'_, '_> {
@@ -138,7 +140,15 @@ impl Reader<'_, '_> {
     }
 
     fn sound<T>(&mut self, result: Result<T, Refusal>, span: &Range<usize>) -> Option<T> {
-        result.map_err(|refusal| self.problems.refuse(span, refusal)).ok()
+        result
+            .map_err(|mut refusal| {
+                // Whoever writes `"${X}"` here needs to hear that, not how a duration is written.
+                if refusal.what.contains("\"${") {
+                    refusal.cause = FILLED_IN.to_owned();
+                }
+                self.problems.refuse(span, refusal);
+            })
+            .ok()
     }
 
     /// The text of a value, of whatever length and content.
@@ -354,6 +364,7 @@ impl Reader<'_, '_> {
             return Some(Value::Choice(word));
         }
         let cause = match nearest(text, words.iter().copied()) {
+            _ if text.contains("${") => FILLED_IN.to_owned(),
             Some(near) => format!("did you mean {near:?}?"),
             None => format!("one of {list}"),
         };

@@ -40,22 +40,22 @@ pub fn dotenv(path: &Path) -> Result<Dotenv, Vec<Problem>> {
 }
 
 fn read(path: &Path, privileged: bool) -> Result<Dotenv, Vec<Problem>> {
-    let name = shown(path, "".as_ref());
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Dotenv::default()),
         _ => {}
     }
-    let (bytes, metadata) = file::read(path, file::MAX_FILE)
-        .map_err(|why| vec![Problem::error(format!("{name} cannot be read")).cause(why)])?;
+    let (bytes, metadata) = file::read(path, file::MAX_FILE).map_err(|why| {
+        vec![Problem::error(format!("cannot be read: {why}")).at(Place::whole(path))]
+    })?;
     let mut warnings = Vec::new();
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
-        let what = format!("{name} holds secrets and is open to others (mode {mode:04o})");
-        let help = format!("chmod 600 {name}");
+        let what = format!("holds secrets and is open to others (mode {mode:04o})");
+        let help = format!("chmod 600 {}", shown(path, "".as_ref()));
         if privileged {
-            return Err(vec![Problem::error(what).help(help)]);
+            return Err(vec![Problem::error(what).at(Place::whole(path)).help(help)]);
         }
-        warnings.push(Problem::warning(what).help(help));
+        warnings.push(Problem::warning(what).at(Place::whole(path)).help(help));
     }
     let source = file::text(path, bytes).map_err(|problem| vec![without_excerpt(*problem)])?;
     let mut vars = Vec::new();
