@@ -262,11 +262,18 @@ pub(crate) fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 ///
 /// All other members keep their bytes. `None` when `object` is no object.
 pub(crate) fn with_member(object: &str, name: &str, value: &str) -> Option<String> {
-    let mut out = String::with_capacity(object.len() + name.len() + value.len() + 8);
+    with_members(object, &[(name, value)])
+}
+
+/// As [`with_member`], for several names. What is set stands at the end, in the order given.
+pub(crate) fn with_members(object: &str, set: &[(&str, &str)]) -> Option<String> {
+    let room: usize = set.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    let mut out = String::with_capacity(object.len() + room);
     out.push('{');
     let mut members = Members::new(object.as_bytes(), u32::MAX)?;
     while let Some(member) = members.next().ok()? {
-        if unescape(&object.as_bytes()[member.name.clone()]).is_some_and(|n| n == name) {
+        let name = unescape(&object.as_bytes()[member.name.clone()]);
+        if name.is_some_and(|name| set.iter().any(|(set, _)| *set == name)) {
             continue;
         }
         if out.len() > 1 {
@@ -274,14 +281,27 @@ pub(crate) fn with_member(object: &str, name: &str, value: &str) -> Option<Strin
         }
         out.push_str(&object[member.name.start - 1..member.value.end]);
     }
-    if out.len() > 1 {
-        out.push(',');
+    for (name, value) in set {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        out.push_str(&quoted(name));
+        out.push(':');
+        out.push_str(value);
     }
-    out.push_str(&quoted(name));
-    out.push(':');
-    out.push_str(value);
     out.push('}');
     Some(out)
+}
+
+/// The text of a JSON string, for people: unescaped, or as it stands where it holds what no string can.
+pub(crate) fn text_of(value: &str) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix('"')?.strip_suffix('"')?;
+    Some(unescape(inner.as_bytes()).unwrap_or(Cow::Borrowed(inner)))
+}
+
+/// [`member`], if it is a string.
+pub(crate) fn text_member<'a>(object: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    member(object, name).and_then(text_of)
 }
 
 #[cfg(test)]

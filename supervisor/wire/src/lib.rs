@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod dialect;
 pub mod encode;
 
 pub mod error;
@@ -27,6 +28,7 @@ pub mod message;
 pub mod peer;
 mod salvage;
 
+pub use dialect::Dialect;
 pub use error::CallError;
 pub use frame::{Framer, Item, JunkKind};
 pub use id::Id;

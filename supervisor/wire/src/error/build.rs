@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::{CallError, Callee, Exit, HostError, Kind, MAX_STDERR};
+use crate::dialect::CallRefusal;
 use crate::json::member;
 use crate::message::{Reason, Reject};
 use crate::peer::{Limits, Refusal};
@@ -236,6 +237,17 @@ impl CallError {
                 Self::outbound_too_large(callee, *bytes, limits.max_send)
             }
             Refusal::TooDeep => Self::too_deep(callee, false, limits.max_depth),
+        }
+    }
+
+    /// What [`Dialect::call`](crate::Dialect::call) refused.
+    #[must_use]
+    pub fn not_called(callee: Callee<'_>, refusal: CallRefusal, method: &str) -> Self {
+        match refusal {
+            CallRefusal::Reserved => Self::permission_denied(callee, "reserved", method),
+            CallRefusal::IllegalName => Self::illegal_method(callee, method),
+            CallRefusal::UnknownMethod => Self::method_not_found(callee, method),
+            CallRefusal::BadParams(why) => Self::invalid_params(callee, why),
         }
     }
 
