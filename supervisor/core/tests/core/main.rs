@@ -1,0 +1,13 @@
+//! The core against a simulated host in virtual time. An hour of supervision takes a millisecond and always replays.
+
+mod crash;
+mod health;
+mod order;
+mod properties;
+mod shutdown;
+mod start;
+mod stop;
+mod storm;
+mod table;
+mod walk;
+mod world;
