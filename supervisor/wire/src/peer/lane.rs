@@ -59,6 +59,15 @@ impl Lane {
         self.live_frames == 0
     }
 
+    /// The bytes of a frame that waits here.
+    pub(super) fn frame(&self, ticket: Ticket) -> Option<&[u8]> {
+        let at = usize::try_from(ticket.checked_sub(self.first)?).ok()?;
+        let frame = self.frames.get(at).filter(|frame| !frame.withdrawn)?;
+        let start = self.head
+            + self.frames.iter().take(at).map(|before| before.len as usize).sum::<usize>();
+        self.bytes.get(start..start + frame.len as usize)
+    }
+
     /// Takes a frame out of the queue.
     pub(super) fn withdraw(&mut self, ticket: Ticket) {
         let at = usize::try_from(ticket.wrapping_sub(self.first)).unwrap_or(usize::MAX);

@@ -27,9 +27,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
+
 use crate::encode;
 use crate::id::Id;
 use crate::json::depth_within;
+use crate::message::{Message, decode};
 use deadlines::{Deadlines, Nanos, nanos};
 use lane::Lane;
 use names::Names;
@@ -160,6 +163,9 @@ pub struct Settled<T> {
     pub method: Arc<str>,
     /// A byte of it was written. If not, a retry is safe for any method.
     pub sent: bool,
+    /// Its params, where the writer has not taken its frame: it can be made again as it was. Empty for none.
+    pub params: Option<Box<str>>,
+    pub deadline: Option<Duration>,
     pub control: bool,
     /// When it was accepted.
     pub since: Duration,
@@ -237,13 +243,42 @@ impl<T> Peer<T> {
         call: NewCall<'_>,
         token: T,
     ) -> Result<u32, (Refusal, T)> {
-        let id = self.table.next_id();
-        let params = (!call.params.is_empty()).then_some(call.params);
-        let bytes = encode::request_len(id, call.method, params);
+        let bytes = self.bytes_of(&call);
         self.release();
         if let Err(refusal) = self.admit_call(&call, bytes) {
             return Err((refusal, token));
         }
+        Ok(self.accept(now, &call, token))
+    }
+
+    /// Accepts a call that waited elsewhere, within other bounds: for the next generation of a plugin. Neither the
+    /// number of calls nor the queue refuse it; the size of its frame may.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`], and the token back.
+    pub fn readmit(
+        &mut self,
+        now: Duration,
+        call: NewCall<'_>,
+        token: T,
+    ) -> Result<u32, (Refusal, T)> {
+        let bytes = self.bytes_of(&call);
+        self.release();
+        match self.admit_frame(bytes, call.params) {
+            Ok(()) => Ok(self.accept(now, &call, token)),
+            Err(refusal) => Err((refusal, token)),
+        }
+    }
+
+    fn bytes_of(&mut self, call: &NewCall<'_>) -> usize {
+        let id = self.table.next_id();
+        encode::request_len(id, call.method, (!call.params.is_empty()).then_some(call.params))
+    }
+
+    fn accept(&mut self, now: Duration, call: &NewCall<'_>, token: T) -> u32 {
+        let id = self.table.next_id();
+        let params = (!call.params.is_empty()).then_some(call.params);
         let write = |out: &mut Vec<u8>| encode::request(out, id, call.method, params);
         let place = if call.control {
             Place::Lane(self.control.push(id, write))
@@ -272,7 +307,7 @@ impl<T> Peer<T> {
             method: self.names.get(call.method),
             token,
         });
-        Ok(id)
+        id
     }
 
     /// Accepts a notification. On the control lane only its size can be refused.
@@ -471,11 +506,14 @@ impl<T> Peer<T> {
         let mut settled = Vec::with_capacity(ids.len());
         for (_, id) in ids {
             let Slot::Pending(call) = self.table.remove(id) else { continue };
+            let params = self.unwritten_params(&call);
             self.withdraw(&call);
             self.uncount(&call);
             settled.push(Settled {
                 id,
                 sent: matches!(call.place, Place::Out { start, .. } if start < written),
+                params,
+                deadline: call.deadline.map(Duration::from_nanos),
                 control: call.control,
                 since: Duration::from_nanos(call.since),
                 method: call.method,
@@ -557,6 +595,12 @@ impl<T> Peer<T> {
     #[must_use]
     pub fn token(&self, id: u32) -> Option<&T> {
         self.table.pending(id).map(|call| &call.token)
+    }
+
+    /// The ids of the pending calls whose tokens `wanted` names. Looks at each.
+    #[must_use]
+    pub fn find(&self, wanted: impl Fn(&T) -> bool) -> Vec<u32> {
+        self.table.calls().filter(|call| wanted(&call.token)).map(|call| call.id).collect()
     }
 
     /// Gives back memory that a busy time left behind. For a link that has gone quiet.
@@ -661,6 +705,23 @@ impl<T> Peer<T> {
             self.in_flight -= 1;
             self.working -= usize::from(call.works);
             self.released -= usize::from(!matches!(call.place, Place::Waiting(_)));
+        }
+    }
+
+    /// The params of a call whose frame still lies in its lane, read back from there.
+    fn unwritten_params(&self, call: &Call<T>) -> Option<Box<str>> {
+        let frame = match call.place {
+            Place::Waiting(ticket) => self.waiting.frame(ticket),
+            Place::Lane(ticket) if call.control => self.control.frame(ticket),
+            Place::Lane(ticket) => self.data.frame(ticket),
+            Place::Out { .. } => None,
+        }?;
+        let frame = std::str::from_utf8(frame).ok()?.trim_end();
+        match decode(frame, u32::MAX).ok()? {
+            Message::Request { params, .. } => Some(params.map_or("", RawValue::get).into()),
+            Message::Notification { .. }
+            | Message::Response { .. }
+            | Message::OrphanError { .. } => None,
         }
     }
 

@@ -669,3 +669,27 @@ mod model {
         }
     }
 }
+
+#[test]
+fn an_unwritten_call_comes_back_whole_and_is_readmitted_above_the_limits() {
+    let mut peer = Peer::new(Limits { concurrency: 1, in_flight: 3, ..Limits::default() });
+    let params = [r#"{"n":1}"#, r#"{"n":1e400}"#, ""];
+    for params in params {
+        peer.call(T0, NewCall { params, deadline: Some(at(9)), ..work("m") }, "t").unwrap();
+    }
+    let mut out = Vec::new();
+    assert!(peer.take_output(&mut out));
+    peer.wrote(out.len());
+    let settled = peer.settle_all(false);
+    let unsent: Vec<_> = settled.iter().map(|one| (one.sent, one.params.as_deref())).collect();
+    assert_eq!(unsent, [(true, None), (false, Some(r#"{"n":1e400}"#)), (false, Some(""))]);
+    assert_eq!(settled[1].deadline, Some(at(9)));
+
+    let mut next = Peer::new(Limits { concurrency: 1, in_flight: 1, ..Limits::default() });
+    for params in ["{}", "{}"] {
+        next.readmit(T0, NewCall { params, ..work("m") }, "t").unwrap();
+    }
+    assert_eq!(next.in_flight(), 2);
+    assert!(next.call(T0, work("m"), "t").is_err());
+    assert_eq!(next.find(|token| *token == "t").len(), 2);
+}
