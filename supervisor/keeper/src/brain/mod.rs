@@ -1,0 +1,11 @@
+//! The brain's end: start a keeper, order, listen; and clean up after one that died.
+//!
+//! Everything is non-blocking and synchronous. [`Keeper::socket`] and [`Keeper::pidfd`] are there to be polled by
+//! whatever event loop the brain has.
+
+mod client;
+mod launch;
+mod sweep;
+
+pub use client::Keeper;
+pub use sweep::{Sweep, SweepPlan, SweepStep, Swept, reap_adopted, sweep_after_keeper};

@@ -1,0 +1,201 @@
+//! Passes over `/proc`: stop what is ours until nobody new is found, then kill until nobody is.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::identity::{Environ, Evidence, Verdict, judge};
+use super::record::{Leader, Record, RunMark};
+use crate::cgroup::remove_tree;
+use crate::pidfd::Pidfd;
+use crate::probe::{fleet_name, open_fleet, own_leaf};
+use crate::sys::clock::{now, pause};
+use crate::sys::kin::for_each_number;
+use crate::sys::proc::{Reader, Stat};
+use crate::tree::Phase;
+
+/// What was found and done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReapReport {
+    /// Processes that were killed.
+    pub killed: Vec<u32>,
+    /// Processes that the record points at, and that are not ours after all. Never signalled.
+    pub skipped: Vec<Skipped>,
+    /// Still there when the time was up: uninterruptible, or not ours to signal.
+    pub left: Vec<u32>,
+    /// The run's cgroup was found, emptied by the kernel in one step, and removed.
+    pub fleet_removed: bool,
+    pub took: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Skipped {
+    pub pid: u32,
+    pub reason: SkipReason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SkipReason {
+    /// The number, or the session's, belongs to another process now.
+    NumberReused,
+    /// In a leader's session, with an environment that is whole and does not carry the mark.
+    OtherMark,
+    /// It is an ancestor of this process: we were started from within the leftover.
+    Ancestor,
+}
+
+/// Removes the leftovers of the run that `record` describes, within `limit`. Blocks its thread for that long at most.
+///
+/// To be called before anything is spawned. A record of another boot or machine is taken note of and nothing else.
+pub fn reap_leftovers(record: &Record, limit: Duration) -> ReapReport {
+    let began = now();
+    let mut report = ReapReport::default();
+    if record.is_of_this_boot() {
+        if let Some(fleet) = &record.fleet {
+            report.fleet_removed = end_fleet(fleet, &record.run, began + limit);
+        }
+        let mut hunt = Hunt::new(record.run, &record.leaders);
+        hunt.run(began + limit);
+        hunt.write_into(&mut report);
+    }
+    report.took = now().saturating_duration_since(began);
+    report
+}
+
+/// The part of it that needs no record: everything with the run mark.
+pub(crate) fn end_marked(run: RunMark, spare: &[u32], until: Instant) -> ReapReport {
+    let mut report = ReapReport::default();
+    let mut hunt = Hunt::new(run, &[]);
+    hunt.ancestors.extend(spare);
+    hunt.run(until);
+    hunt.write_into(&mut report);
+    report
+}
+
+/// Time that signals have to act before the next look.
+const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
+
+pub(crate) fn end_fleet(path: &Path, run: &RunMark, until: Instant) -> bool {
+    // The path comes from a file: the name must be the one that this run gave it.
+    if path.file_name().is_none_or(|name| name != fleet_name(run).as_str()) {
+        return false;
+    }
+    let Ok(fleet) = open_fleet(path) else { return false };
+    while fleet.kill().is_ok() && fleet.is_populated() == Ok(true) && now() < until {
+        pause(BETWEEN_LOOKS);
+    }
+    fleet.remove();
+    remove_tree(own_leaf(path), 0);
+    !path.exists()
+}
+
+struct Hunt<'a> {
+    run: RunMark,
+    leaders: &'a [Leader],
+    reader: Reader,
+    /// Never signalled: this process and those above it.
+    ancestors: HashSet<u32>,
+    phase: Phase,
+    killed: HashSet<u32>,
+    skipped: HashSet<Skipped>,
+    left: Vec<u32>,
+}
+
+impl<'a> Hunt<'a> {
+    fn new(run: RunMark, leaders: &'a [Leader]) -> Hunt<'a> {
+        let mut reader = Reader::new();
+        let mut ancestors = HashSet::new();
+        let mut at = std::process::id();
+        while at != 0 && ancestors.insert(at) {
+            at = reader.stat(at.cast_signed()).map_or(0, |stat| stat.ppid.cast_unsigned());
+        }
+        Hunt {
+            run,
+            leaders,
+            reader,
+            ancestors,
+            phase: Phase::FREEZE,
+            killed: HashSet::new(),
+            skipped: HashSet::new(),
+            left: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, until: Instant) {
+        while self.pass() && now() < until {
+            pause(BETWEEN_LOOKS);
+        }
+    }
+
+    /// Whether somebody was there.
+    fn pass(&mut self) -> bool {
+        self.left.clear();
+        let mut pids = Vec::new();
+        for_each_number("/proc", |pid| pids.push(pid.cast_unsigned()));
+        let mut running = 0;
+        for pid in pids {
+            running += u32::from(self.look(pid));
+        }
+        let was = self.phase;
+        self.phase = self.phase.after(running);
+        !self.left.is_empty() || was != Phase::Kill
+    }
+
+    /// Whether it is ours and still counts as running in this phase.
+    fn look(&mut self, pid: u32) -> bool {
+        // First the descriptor, then the check: whatever is found out is about the process that would be signalled.
+        let Ok(pidfd) = Pidfd::open(pid) else { return false };
+        let Some(stat) = self.reader.stat(pid.cast_signed()) else { return false };
+        if stat.is_over() {
+            return false;
+        }
+        match self.judge(pid, &stat) {
+            Verdict::NotOurs => false,
+            Verdict::Skip(reason) => {
+                self.skipped.insert(Skipped { pid, reason });
+                false
+            }
+            Verdict::Ours if self.ancestors.contains(&pid) => {
+                self.skipped.insert(Skipped { pid, reason: SkipReason::Ancestor });
+                false
+            }
+            Verdict::Ours => {
+                let (signal, running) = self.phase.answer(&stat);
+                if let Some(signal) = signal {
+                    let sent = pidfd.send_signal(signal);
+                    if sent.is_ok() && signal == libc::SIGKILL {
+                        self.killed.insert(pid);
+                    }
+                }
+                self.left.push(pid);
+                running
+            }
+        }
+    }
+
+    fn judge(&mut self, pid: u32, stat: &Stat) -> Verdict {
+        // Looked at first: the environment's text stays in the reader's buffer until the next file.
+        let leaders = self.leaders;
+        let session = stat.session.cast_unsigned();
+        let reused = leaders.iter().find(|leader| leader.pid == session).is_some_and(|leader| {
+            self.reader.stat(stat.session).is_some_and(|now| now.start != leader.start)
+        });
+        let environ = match self.reader.environ(pid.cast_signed()) {
+            Ok(block) => Environ::Readable(block),
+            Err(Errno::EACCES | Errno::EPERM) => Environ::Closed,
+            Err(_) => return Verdict::NotOurs,
+        };
+        let evidence = Evidence { run: self.run, leaders, number_reused: &|_| reused };
+        judge(&evidence, pid, stat, environ)
+    }
+
+    fn write_into(self, report: &mut ReapReport) {
+        report.killed.extend(self.killed);
+        report.skipped.extend(self.skipped);
+        report.left.extend(self.left);
+        report.killed.sort_unstable();
+        report.skipped.sort_unstable_by_key(|skipped| skipped.pid);
+    }
+}

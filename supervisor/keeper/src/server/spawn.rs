@@ -1,0 +1,217 @@
+//! The parent's half of a start.
+
+use std::ffi::{CStr, c_char};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::ptr::null;
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::{pipe2, read};
+
+use super::child::{self, ChildPlan, FAILURE_SIZE, failure};
+use super::poller::Source;
+use super::probe::Proven;
+use super::run::Server;
+use super::slot::{Exec, Slot};
+use crate::blueprint::{self, Blueprint};
+use crate::cgroup::Leaf;
+use crate::order::{Orphans, Rlimit, Step};
+use crate::protocol::FromKeeper;
+use crate::switches;
+use crate::sys::process::{Forked, fork, signal};
+use crate::sys::sealed::unseal;
+
+type Failure = (Step, Errno);
+
+/// A child that has been born.
+struct Born {
+    pid: i32,
+    pidfd: OwnedFd,
+    pipe: OwnedFd,
+    leaf: Option<Leaf>,
+    orphans: Orphans,
+    linger: std::time::Duration,
+}
+
+impl Server {
+    /// Forks and goes on: the outcome of `exec` comes through the poll.
+    pub(super) fn spawn(&mut self, key: u64, fds: Vec<OwnedFd>, all_arrived: bool) {
+        let outcome = match all_arrived {
+            _ if self.slots.of_key(key).is_some() => Err((Step::Order, Errno::EEXIST)),
+            true => self.give_birth(fds),
+            false => Err((Step::Order, Errno::EMFILE)),
+        };
+        match outcome {
+            Ok(born) => self.enter(key, born),
+            Err((step, errno)) => {
+                let errno = errno as i32;
+                self.outbox.push(FromKeeper::SpawnFailed { key, step, errno });
+            }
+        }
+    }
+
+    fn give_birth(&mut self, fds: Vec<OwnedFd>) -> Result<Born, Failure> {
+        let broken = |errno| (Step::Order, errno);
+        let mut fds = fds.into_iter();
+        let sealed = fds.next().ok_or(broken(Errno::EBADMSG))?;
+        let bytes =
+            unseal(sealed, blueprint::LIMIT).map_err(|e| broken(crate::cgroup::errno(e)))?;
+        let blueprint = blueprint::decode(&bytes).ok_or(broken(Errno::EBADMSG))?;
+        let fds: Vec<OwnedFd> = fds.collect();
+        let [stdin, stdout, stderr, extra @ ..] = &fds[..] else {
+            return Err(broken(Errno::EBADMSG));
+        };
+        if extra.len() != blueprint.targets.len() || blueprint.targets.iter().any(|&to| to < 3) {
+            return Err(broken(Errno::EBADMSG));
+        }
+        let (pipe, theirs) =
+            pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|e| (Step::Pipe, e))?;
+        let leaf = match &self.fleet {
+            Some(proven) => Some(
+                proven
+                    .fleet
+                    .leaf(blueprint.name, &blueprint.limits)
+                    .map_err(|e| (Step::Cgroup, e))?,
+            ),
+            None => None,
+        };
+        let mut extra: Vec<(RawFd, RawFd)> =
+            extra.iter().map(|fd| fd.as_raw_fd()).zip(blueprint.targets.iter().copied()).collect();
+        let rlimits = rlimits(&blueprint, self.inherited_nofile);
+        let plan = ChildPlan {
+            parent: std::process::id().cast_signed(),
+            pipe: theirs.as_raw_fd(),
+            door: None,
+            // At level 1 the cgroup holds the tree together.
+            subreaper: leaf.is_none() && blueprint.orphans == Orphans::Plugin,
+            stdio: [stdin, stdout, stderr].map(|fd| fd.as_raw_fd()),
+            extra: &mut extra,
+            cwd: blueprint.cwd,
+            umask: blueprint.umask,
+            rlimits: &rlimits,
+            user: blueprint.user.as_ref(),
+            no_new_privs: blueprint.no_new_privs,
+            program: blueprint.program,
+            argv: &pointers(&blueprint.argv),
+            envp: &pointers(&blueprint.env),
+            hold: switches::hold(&blueprint.env),
+        };
+        match birth(plan, self.fleet.as_ref().zip(leaf.as_ref())) {
+            Ok((pid, pidfd)) => {
+                let (orphans, linger) = (blueprint.orphans, blueprint.linger);
+                Ok(Born { pid, pidfd, pipe, leaf, orphans, linger })
+            }
+            Err(failure) => {
+                if let (Some(proven), Some(leaf)) = (&self.fleet, leaf) {
+                    leaf.remove(&proven.fleet);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn enter(&mut self, key: u64, born: Born) {
+        let Born { pid, pidfd, pipe, leaf, orphans, linger } = born;
+        let pidfd = Rc::new(pidfd);
+        let slot = Slot {
+            key,
+            pid,
+            pidfd: Rc::clone(&pidfd),
+            exec: Exec::Pending(pipe),
+            orphans,
+            linger,
+            leaf,
+            ended: false,
+            ending: None,
+        };
+        let number = self.slots.insert(slot);
+        if let Err(errno) = self.watch(number) {
+            // The kernel has no memory for more watches (fs.epoll.max_user_watches), and what nobody watches may not
+            // run. It is no leader any more, so it is reaped with the adoptees.
+            signal(pid, libc::SIGKILL);
+            if let Some(slot) = self.slots.remove(number) {
+                self.poller.remove(&*slot.pidfd);
+            }
+            let (step, errno) = (Step::Fork, errno as i32);
+            self.outbox.push(FromKeeper::SpawnFailed { key, step, errno });
+            return;
+        }
+        let pid = pid.cast_unsigned();
+        self.outbox.push_with(FromKeeper::Spawned { key, pid }, pidfd);
+    }
+
+    fn watch(&self, number: u32) -> nix::Result<()> {
+        let Some(slot) = self.slots.get(number) else { return Ok(()) };
+        self.poller.add(&*slot.pidfd, Source::Leader(number))?;
+        match &slot.exec {
+            Exec::Pending(pipe) => self.poller.add(pipe, Source::Exec(number)),
+            Exec::Done | Exec::Never { .. } => Ok(()),
+        }
+    }
+
+    /// Reads what the pipe says by now.
+    pub(super) fn look_at_exec(&mut self, number: u32) {
+        let Some(slot) = self.slots.get_mut(number) else { return };
+        let Exec::Pending(pipe) = &slot.exec else { return };
+        let mut bytes = [0; FAILURE_SIZE];
+        let outcome = read(pipe.as_fd(), &mut bytes);
+        if matches!(outcome, Err(Errno::EAGAIN | Errno::EINTR)) {
+            return;
+        }
+        self.poller.remove(pipe.as_fd());
+        let (key, pid) = (slot.key, slot.pid);
+        // Closed without a word by `exec`, or by a death before it. A zombie still tells which.
+        let mut execed = || self.walk.reader().stat(pid).is_none_or(|stat| stat.has_execed());
+        slot.exec = match outcome {
+            Ok(FAILURE_SIZE) => {
+                let (step, errno) = failure(bytes);
+                self.outbox.push(FromKeeper::SpawnFailed { key, step, errno });
+                Exec::Never { reported: true }
+            }
+            _ if execed() => {
+                self.outbox.push(FromKeeper::Execed { key });
+                Exec::Done
+            }
+            _ => Exec::Never { reported: false },
+        };
+    }
+}
+
+/// Forks into the leaf, if there is one.
+fn birth(
+    mut plan: ChildPlan<'_>,
+    cgroup: Option<(&Proven, &Leaf)>,
+) -> Result<(i32, OwnedFd), Failure> {
+    let at_cgroup = |e| (Step::Cgroup, e);
+    let (dir, door) = match cgroup {
+        Some((proven, leaf)) if proven.born_inside => {
+            (Some(leaf.dir(&proven.fleet).map_err(at_cgroup)?), None)
+        }
+        Some((proven, leaf)) => (None, Some(leaf.door(&proven.fleet).map_err(at_cgroup)?)),
+        None => (None, None),
+    };
+    plan.door = door.as_ref().map(|fd| fd.as_raw_fd());
+    // SAFETY: the keeper has one thread (it refuses to serve otherwise), and the child does nothing but `run`.
+    match unsafe { fork(dir.as_ref().map(|dir| dir.as_fd())) } {
+        Ok(Forked::Parent { pid, pidfd }) => Ok((pid, pidfd)),
+        // SAFETY: just forked; the plan's pointers are into the blueprint, which this copy of memory holds too.
+        Ok(Forked::Child) => unsafe { child::run(plan) },
+        Err(e) => Err((Step::Fork, e)),
+    }
+}
+
+/// The order's limits; and the limit of open files that the keeper itself was started with, which it has raised.
+fn rlimits(blueprint: &Blueprint<'_>, inherited: Option<Rlimit>) -> Vec<Rlimit> {
+    let mut limits = blueprint.rlimits.clone();
+    if let Some(inherited) = inherited
+        && !limits.iter().any(|limit| limit.resource == inherited.resource)
+    {
+        limits.push(inherited);
+    }
+    limits
+}
+
+fn pointers(texts: &[&CStr]) -> Vec<*const c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([null()]).collect()
+}

@@ -1,0 +1,92 @@
+//! Which containment is in force, and that it is.
+
+use std::fs;
+
+use outboard_keeper::probe::{Shortfall, site};
+use outboard_keeper::{CgroupLimits, ContainmentChoice, ExitStatus, Level};
+
+use crate::rig::Rig;
+use crate::runner::skip;
+use crate::world;
+
+super::cases![
+    Session:
+        what_was_not_asked_for_is_not_in_force,
+        auto_takes_the_best;
+    Cgroup:
+        each_plugin_has_a_leaf_until_it_is_gone,
+        the_fleet_goes_with_its_keeper,
+        memory_is_limited_where_it_can_be;
+];
+
+fn what_was_not_asked_for_is_not_in_force(choice: ContainmentChoice) {
+    let rig = Rig::new(choice);
+    let containment = rig.keeper.containment();
+    assert_eq!(containment.level, Level::Session);
+    assert_eq!(containment.shortfall, Some(Shortfall::NotAskedFor));
+    assert_eq!(containment.fleet, None);
+}
+
+fn auto_takes_the_best(_: ContainmentChoice) {
+    let mut rig = Rig::new(ContainmentChoice::Auto);
+    let containment = rig.keeper.containment().clone();
+    println!("    {containment:?}");
+    match site() {
+        Ok(_) => assert_eq!(containment.level, Level::Cgroup),
+        Err(why) => assert_eq!(containment.shortfall, Some(why)),
+    }
+    let plugin = rig.spawn(&["daemon", "1"]);
+    assert_eq!(rig.kill(plugin.key).swept, 1);
+}
+
+fn each_plugin_has_a_leaf_until_it_is_gone(choice: ContainmentChoice) {
+    let mut rig = Rig::new(choice);
+    let fleet = rig.keeper.containment().fleet.clone().unwrap();
+    let leaves = || {
+        let entries = fs::read_dir(&fleet).unwrap().flatten();
+        entries.filter(|entry| entry.path().is_dir()).count()
+    };
+    assert_eq!(leaves(), 0);
+    let plugin = rig.spawn(&["daemon", "2"]);
+    assert_eq!(leaves(), 1);
+    let leaf = fs::read_dir(&fleet).unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap();
+    let name = leaf.file_name().into_string().unwrap();
+    assert_eq!(name, format!("daemon.{:x}", plugin.key));
+    let members = fs::read_to_string(leaf.path().join("cgroup.procs")).unwrap();
+    assert_eq!(members.lines().count(), 3);
+    assert!(members.lines().any(|pid| pid == plugin.pid.to_string()));
+    // A plugin may have made cgroups of its own.
+    fs::create_dir_all(leaf.path().join("a/b")).unwrap();
+    rig.kill(plugin.key);
+    assert_eq!(leaves(), 0);
+}
+
+fn the_fleet_goes_with_its_keeper(choice: ContainmentChoice) {
+    let mut rig = Rig::new(choice);
+    let fleet = rig.keeper.containment().fleet.clone().unwrap();
+    rig.spawn(&["daemon", "2"]);
+    assert!(fleet.exists());
+    drop(rig);
+    world::wait_for_nobody();
+    assert!(!fleet.exists());
+}
+
+fn memory_is_limited_where_it_can_be(choice: ContainmentChoice) {
+    let mut rig = Rig::new(choice);
+    let limits = CgroupLimits { memory: Some(64 << 20), pids: Some(10), cpu_millis: Some(500) };
+    if !rig.keeper.containment().controllers.memory {
+        // Said, and the plugin starts all the same.
+        rig.spawn_with(&["sleep"], |order| order.limits = limits);
+        assert_eq!(rig.keeper.containment().shortfall, Some(Shortfall::NoControllers));
+        skip("no memory controller");
+    }
+    let plugin = rig.spawn_with(&["sleep"], |order| order.limits = limits);
+    let fleet = rig.keeper.containment().fleet.clone().unwrap();
+    let leaf = fleet.join(format!("sleep.{:x}", plugin.key));
+    assert_eq!(fs::read_to_string(leaf.join("memory.max")).unwrap().trim(), "67108864");
+    // By hand, under the same limit: no evidence, so no "for memory".
+    rig.started[&plugin.key].1.send_signal(libc::SIGKILL).unwrap();
+    let exit = rig.gone(plugin.key).exit;
+    let by_hand = ExitStatus::Signal { signal: libc::SIGKILL, core: false, oom: false };
+    assert_eq!(exit, Some(by_hand));
+}
