@@ -1,15 +1,54 @@
 //! Joins core, wire and keeper: all the async of the supervisor.
 //!
+//! One task, the dispatcher ([`dispatch`]), owns the fleet: it hears what happened, lets the core decide, and carries
+//! out what the core orders ([`hands`]). A call does not pass through it: the caller asks the plugin's route
+//! ([`route`]), which gives it to the link of the generation in force ([`link`]).
+//!
 //! **Absent by design:** arguments, rendering, HTTP.
 
 mod bucket;
+mod call;
 mod clock;
+mod command;
+mod diagnose;
+mod dialects;
+mod dispatch;
+mod hands;
+mod happening;
 mod journal;
+mod keeper_line;
+mod launch;
+mod limits;
 mod lines;
+mod link;
+mod logbook;
+mod noise;
+mod persist;
+mod procfs;
+mod record;
 mod redact;
+mod register;
+mod route;
+mod shared;
 mod sink;
+mod slot;
+mod state_dir;
+mod stats;
+mod supervisor;
 mod tail;
 mod view;
+mod waiters;
+mod watch;
+mod words;
 
+pub use call::{CallOptions, CallResult};
+pub(crate) use call::{Answer, Call, Token};
+pub(crate) use slot::Slot;
 pub use clock::Clock;
+pub use command::Change;
+pub use journal::{rfc3339, to_json as event_json};
+pub use logbook::{LogQuery, level_of, source_name, source_of};
+pub use shared::End;
+pub use state_dir::{Holder, StateDir, StateDirError};
+pub use supervisor::{Builder, StartError, Supervisor};
 pub use view::*;

@@ -1,8 +1,10 @@
 //! Turns what happened into events that people and programs read. No decisions.
 
 mod notes;
+mod sentence;
 
-pub use notes::{class, describe, exit_text, health, phase, rung, state};
+pub use sentence::sentence;
+pub use notes::{class, describe, exit_json, exit_text, health, phase, rung, state};
 
 /// Every event name there is; a closed list.
 pub const EVENTS: &[&str] = &[
@@ -36,9 +38,9 @@ pub const EVENTS: &[&str] = &[
     "wire.orphan_reply",
     "wire.orphan_error",
     "wire.violation",
+    "wire.note",
     "mcp.list_changed",
     "mcp.resource_updated",
-    "mcp.note",
     "log.dropped",
     "log.trouble",
     "clock.stall",

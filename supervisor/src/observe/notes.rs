@@ -22,7 +22,7 @@ pub fn describe(note: &Note) -> (&'static str, Map<String, Value>) {
                 "class": class(failure.class),
                 "detail": failure.detail.detail,
                 "message": failure.detail.message,
-                "exit": failure.exit.as_ref().map(exit),
+                "exit": failure.exit.as_ref().map(exit_json),
             }),
         ),
         Note::RestartScheduled { after, attempt } => {
@@ -73,14 +73,16 @@ fn stop_record(record: &StopRecord) -> Value {
         record.rungs.iter().map(|(r, took)| json!({"rung": rung(*r), "ms": ms(*took)})).collect();
     json!({
         "took_ms": ms(record.took),
-        "exit": record.exit.as_ref().map(exit),
+        "exit": record.exit.as_ref().map(exit_json),
         "swept": record.swept,
         "by_itself": record.by_itself,
         "rungs": rungs,
     })
 }
 
-fn exit(exit: &Exit) -> Value {
+/// How a process ended, as a member of events and errors.
+#[must_use]
+pub fn exit_json(exit: &Exit) -> Value {
     match exit {
         Exit::Code(code) => json!({"code": code}),
         Exit::Signal { name, core } => json!({"signal": name, "core": core}),

@@ -1,0 +1,36 @@
+//! What is asked of the dispatcher.
+
+use outboard_core::{Key, Time};
+use outboard_manifest::{Manifest, Refused};
+use tokio::sync::oneshot;
+
+use super::view::Outcome;
+
+/// One order of an operator, the API or an application.
+#[derive(Debug)]
+pub enum Command {
+    /// Registers what a set of manifests holds; nothing starts by it.
+    Register { manifests: Vec<Manifest>, refused: Vec<Refused>, done: oneshot::Sender<()> },
+    /// Wants every enabled plugin up that is not lazy.
+    StartEnabled,
+    /// Changes what is wanted of some plugins and waits for what becomes of it.
+    Change { change: Change, keys: Vec<Key>, done: oneshot::Sender<Vec<Outcome>> },
+    /// Ends everything; `now` goes straight to the kill.
+    Shutdown { now: bool, done: oneshot::Sender<Vec<Outcome>> },
+    /// Forgets a plugin that is down.
+    Unload { key: Key, done: oneshot::Sender<()> },
+    /// A call waits, or was refused, for want of a running generation; `wake` is its deadline.
+    Called { key: Key, wake: Option<Time> },
+    /// Sends a probe now.
+    Probe { key: Key },
+    /// Where everything stands has been looked at by a test or a tool.
+    Barrier(oneshot::Sender<()>),
+}
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Start,
+    Stop { now: bool },
+    Restart { now: bool },
+}

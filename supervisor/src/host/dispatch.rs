@@ -1,0 +1,454 @@
+//! The dispatcher: one task that owns the fleet. Events in, effects out, and nothing else decides.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outboard_core::{Detail, Effects, Event, Exit, Fleet, Key, Look, Settle, Time};
+use outboard_keeper::pidfd::Pidfd;
+use outboard_keeper::{ExitStatus, Report};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::clock::Clock;
+use super::command::{Change, Command};
+use super::diagnose::{FileIdentity, diagnose};
+use super::happening::{Happening, Happenings};
+use super::keeper_line::{DEATHS, DEATHS_WITHIN, KeeperLine, Word};
+use super::link::Link;
+use super::persist::Persist;
+use super::shared::Shared;
+use super::slot::Slot;
+use super::waiters::Waiters;
+
+/// How long the keeper may take to say how a process ended before its calls are settled without the word.
+const WORD_FOR_CALLS: Duration = Duration::from_millis(100);
+
+/// And before the plugin goes on without it.
+const WORD_FOR_STATUS: Duration = Duration::from_secs(2);
+
+/// How long stderr is still read after its plugin ended. A grandchild may hold the pipe for ever, so its end cannot
+/// be waited for. Calls never wait for this.
+pub(super) const DRAIN_AFTER_EXIT: Duration = Duration::from_millis(500);
+
+/// The dispatcher's own state.
+pub(super) struct Dispatcher {
+    pub(super) fleet: Fleet,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Clock,
+    pub(super) inbox: mpsc::UnboundedReceiver<Happening>,
+    pub(super) happenings: Happenings,
+    pub(super) keeper: Option<KeeperLine>,
+    pub(super) keeper_deaths: VecDeque<Time>,
+    pub(super) slots: HashMap<Key, Arc<Slot>>,
+    pub(super) live: HashMap<Key, Live>,
+    /// The generation behind each of the keeper's keys.
+    pub(super) orders: HashMap<u64, (Key, u64)>,
+    pub(super) next_order: u64,
+    pub(super) waiters: Waiters,
+    /// Plugins at whose route calls wait, by the earliest deadline.
+    pub(super) holds: BTreeSet<(Time, Key)>,
+    pub(super) persist: Persist,
+    pub(super) suspended: Duration,
+    /// `shutdown` was asked for; the loop ends once all is down.
+    pub(super) ending: bool,
+    /// The keeper died too often.
+    pub(super) gave_up: bool,
+}
+
+/// A generation that has a process, or is getting one.
+pub(super) struct Live {
+    pub(super) generation: u64,
+    pub(super) order: u64,
+    pub(super) link: Arc<Link>,
+    pub(super) pidfd: Option<Arc<Pidfd>>,
+    pub(super) execed: bool,
+    /// The leader's end is known to the core.
+    pub(super) died: bool,
+    pub(super) program: PathBuf,
+    pub(super) cwd: PathBuf,
+    pub(super) identity: Option<FileIdentity>,
+}
+
+impl Dispatcher {
+    /// Runs until a shutdown has ended, or the keeper died too often.
+    pub(super) async fn run(mut self) {
+        let mut words = VecDeque::new();
+        loop {
+            if self.ending && self.fleet.is_down() || self.gave_up {
+                break;
+            }
+            let wake = self.next_wake();
+            let alarm = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(self.clock.instant(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let hear = async {
+                match &mut self.keeper {
+                    Some(keeper) => keeper.hear(&mut words).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = hear => {}
+                happening = self.inbox.recv() => {
+                    if let Some(happening) = happening {
+                        self.happened(happening);
+                    }
+                }
+                () = alarm => self.due(),
+            }
+            while let Some(word) = words.pop_front() {
+                match word {
+                    Word::Report(report) => self.reported(report),
+                    Word::Dead => {
+                        words.clear();
+                        self.keeper_died().await;
+                    }
+                }
+            }
+        }
+        self.end().await;
+    }
+
+    fn next_wake(&self) -> Option<Time> {
+        let hold = self.holds.first().map(|(at, _)| *at);
+        let keeper = self.keeper.as_ref().map(KeeperLine::next_tick);
+        let persist = self.persist.due();
+        [self.fleet.next_deadline(), hold, keeper, persist].into_iter().flatten().min()
+    }
+
+    /// Deadlines have passed.
+    fn due(&mut self) {
+        let now = self.clock.now();
+        self.notice_suspend(now);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.tick(now);
+        }
+        self.persist.tick(now);
+        while let Some((at, key)) = self.holds.first().copied()
+            && at <= now
+        {
+            self.holds.remove(&(at, key));
+            if let Some(slot) = self.slots.get(&key) {
+                slot.expire_held();
+                let next = slot.router().next_deadline();
+                self.holds.extend(next.map(|at| (at, key)));
+            }
+        }
+        let effects = self.fleet.fleet_due(now);
+        self.carry_out(effects);
+        for (key, starting) in self.fleet.due(now) {
+            let generation = self.fleet.generation(key);
+            let look = self.look(key, starting);
+            // Looking reads the pipe: what came in may have answered the question.
+            self.fetch_told();
+            self.step(key, generation, Event::Deadline(look));
+        }
+    }
+
+    fn look(&self, key: Key, starting: bool) -> Look {
+        self.live.get(&key).map_or_else(Look::default, |live| live.link.look(starting))
+    }
+
+    /// What links told while the dispatcher was at work comes before a deadline is judged.
+    fn fetch_told(&mut self) {
+        for _ in 0..256 {
+            match self.inbox.try_recv() {
+                Ok(happening) => self.happened(happening),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn notice_suspend(&mut self, now: Time) {
+        let suspended = self.clock.suspended_so_far();
+        let by = suspended.saturating_sub(self.suspended);
+        if by > Duration::from_secs(1) {
+            self.suspended = suspended;
+            let effects = self.fleet.suspended(now, by);
+            self.carry_out(effects);
+        }
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Plugin { key, generation, event } => self.step(key, generation, event),
+            Happening::News { key, generation } => self.news(key, generation),
+            Happening::Ended { key, generation } => self.ended(key, generation),
+            Happening::Overdue { key, generation, last } => self.overdue(key, generation, last),
+            Happening::PipeClosed { key, generation, what } => {
+                let lives = self.live.get(&key).is_some_and(|l| l.generation == generation && !l.died);
+                if lives {
+                    let message = format!("it closed its {} and lives on", what.trim_end_matches("-closed"));
+                    self.step(key, generation, Event::LinkBroken(Detail { detail: what, message }));
+                }
+            }
+            Happening::SinkTrouble(message) => {
+                self.shared.recorder.supervisor("log.trouble", json!({"message": message}));
+            }
+            Happening::Command(command) => self.command(command),
+        }
+    }
+
+    fn news(&mut self, key: Key, generation: u64) {
+        let Some(live) = self.live.get(&key).filter(|l| l.generation == generation) else { return };
+        let (said, progressed) = (live.link.take_said(), live.link.take_progress());
+        if progressed {
+            self.step(key, generation, Event::StartProgress);
+        }
+        if let Some(report) = said {
+            self.step(key, generation, Event::Said(report));
+        }
+    }
+
+    /// One event for one plugin, and what follows from it.
+    pub(super) fn step(&mut self, key: Key, generation: u64, event: Event) {
+        let now = self.clock.now();
+        let effects = self.fleet.step(now, key, generation, event);
+        self.publish(key);
+        self.carry_out(effects);
+    }
+
+    /// Makes the state of one plugin known, and wakes who waited for it.
+    pub(super) fn publish(&mut self, key: Key) {
+        let Some(slot) = self.slots.get(&key) else { return };
+        let snapshot = self.fleet.snapshot(key);
+        self.waiters.look(key, &snapshot, self.clock.now());
+        slot.publish(snapshot);
+    }
+
+    /// Everything the core ordered, in order.
+    pub(super) fn carry_out(&mut self, effects: Effects) {
+        for (key, effect) in effects {
+            self.act(key, effect);
+            self.publish(key);
+        }
+    }
+
+    // The keeper.
+
+    fn reported(&mut self, report: Report) {
+        match report {
+            Report::Spawned { key: order, pid, pidfd } => self.spawned(order, pid, pidfd.into()),
+            Report::Execed { key: order } => {
+                let Some((key, generation)) = self.order(order) else { return };
+                if let Some(live) = self.live.get_mut(&key) {
+                    live.execed = true;
+                }
+                self.step(key, generation, Event::Execed);
+            }
+            Report::SpawnFailed { key: order, step, errno } => {
+                let Some((key, generation)) = self.orders.remove(&order) else { return };
+                let Some(live) = self.live.get(&key) else { return };
+                let found = diagnose(step, errno, &live.program, &live.cwd);
+                live.link.close();
+                self.step(
+                    key,
+                    generation,
+                    Event::SpawnFailed { permanent: found.permanent, detail: found.detail },
+                );
+            }
+            Report::Died { key: order, exit } => {
+                let Some((key, generation)) = self.order(order) else { return };
+                self.died(key, generation, exit_of(exit));
+            }
+            Report::Gone { key: order, swept, rusage, took: _ } => {
+                let Some((key, generation)) = self.orders.remove(&order) else { return };
+                if let Some(slot) = self.slots.get(&key) {
+                    let mut history = slot.history();
+                    history.cpu = Some(rusage.user + rusage.system);
+                    history.peak_kib = Some(rusage.max_rss_kib);
+                }
+                let died = self.live.get(&key).is_none_or(|live| live.died);
+                if !died {
+                    self.died(key, generation, Exit::Unknown);
+                }
+                self.step(key, generation, Event::Gone { swept });
+            }
+            Report::Stray { pid } => {
+                self.shared.recorder.supervisor("process.stray", json!({"pid": pid}));
+            }
+            Report::Pong { .. } => {}
+        }
+    }
+
+    fn order(&self, order: u64) -> Option<(Key, u64)> {
+        self.orders.get(&order).copied()
+    }
+
+    fn spawned(&mut self, order: u64, pid: u32, pidfd: Pidfd) {
+        let Some((key, generation)) = self.order(order) else { return };
+        let Some(live) = self.live.get_mut(&key).filter(|l| l.generation == generation) else { return };
+        let pidfd = Arc::new(pidfd);
+        live.pidfd = Some(pidfd.clone());
+        live.link.set_pid(pid);
+        self.persist.leader(order, pid, self.clock.now());
+        super::watch::watch(pidfd, self.happenings.clone(), key, generation);
+        if let Some(slot) = self.slots.get(&key) {
+            let command = slot.told().command.clone();
+            let fields = json!({"pid": pid, "command": command});
+            self.shared.recorder.plugin(slot, generation, "plugin.spawned", fields);
+        }
+        self.step(key, generation, Event::Spawned { pid });
+    }
+
+    /// The pidfd says so first, perhaps; the keeper says how.
+    fn ended(&mut self, key: Key, generation: u64) {
+        let Some(live) = self.live.get(&key).filter(|l| l.generation == generation && !l.died) else { return };
+        live.link.close();
+        for (after, last) in [(WORD_FOR_CALLS, false), (WORD_FOR_STATUS, true)] {
+            let happenings = self.happenings.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                happenings.tell(Happening::Overdue { key, generation, last });
+            });
+        }
+    }
+
+    fn overdue(&mut self, key: Key, generation: u64, last: bool) {
+        let Some(live) = self.live.get(&key).filter(|l| l.generation == generation && !l.died) else { return };
+        if last {
+            self.died(key, generation, Exit::Unknown);
+        } else {
+            let link = live.link.clone();
+            let settle = Settle::Crashed { class: outboard_core::Class::Exit, exit: None };
+            self.settle(key, &link, &settle);
+        }
+    }
+
+    fn died(&mut self, key: Key, generation: u64, exit: Exit) {
+        let Some(live) = self.live.get_mut(&key).filter(|l| l.generation == generation && !l.died) else { return };
+        live.died = true;
+        let link = live.link.clone();
+        link.close();
+        link.finish_words();
+        // What the plugin answered with its last breath was read just now and comes before its end.
+        self.fetch_told();
+        if let Some(slot) = self.slots.get(&key) {
+            let fields = json!({"exit": crate::observe::exit_json(&exit)});
+            self.shared.recorder.plugin(slot, generation, "plugin.exited", fields);
+        }
+        self.step(key, generation, Event::Died(exit));
+    }
+
+    async fn keeper_died(&mut self) {
+        let now = self.clock.now();
+        self.keeper = None;
+        self.shared.recorder.supervisor("keeper.died", json!({}));
+        self.keeper_deaths.push_back(now);
+        while self.keeper_deaths.front().is_some_and(|at| now.since(*at) > DEATHS_WITHIN) {
+            self.keeper_deaths.pop_front();
+        }
+        for live in self.live.values_mut() {
+            live.died = true;
+            live.link.close();
+            live.link.finish_words();
+        }
+        let effects = self.fleet.keeper_lost(now);
+        self.carry_out(effects);
+        self.orders.clear();
+        self.shared.sweep_after_keeper().await;
+        if self.keeper_deaths.len() >= DEATHS {
+            self.gave_up = true;
+            return;
+        }
+        match self.shared.start_keeper(self.clock.now()) {
+            Ok(keeper) => {
+                self.persist.set_fleet(keeper.keeper().containment().fleet.clone(), self.clock.now());
+                self.keeper = Some(keeper);
+                let effects = self.fleet.keeper_back(self.clock.now());
+                self.carry_out(effects);
+            }
+            Err(error) => {
+                self.shared.recorder.supervisor("keeper.died", json!({"message": error.to_string()}));
+                self.gave_up = true;
+            }
+        }
+    }
+
+    // Commands.
+
+    fn command(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            Command::Register { manifests, refused, done } => {
+                self.register(manifests, refused);
+                done.send(()).unwrap_or_default();
+            }
+            Command::StartEnabled => {
+                let effects = self.fleet.start_enabled(now);
+                self.carry_out(effects);
+                self.publish_all();
+            }
+            Command::Change { change, keys, done } => {
+                self.waiters.add(&self.fleet, change, keys.clone(), done, now);
+                for key in keys {
+                    let event = match change {
+                        Change::Start => Event::Start,
+                        Change::Stop { now } => Event::Stop { now, reason: outboard_core::StopReason::Stop },
+                        Change::Restart { now } => Event::Restart { now },
+                    };
+                    if let Some(slot) = self.slots.get(&key) {
+                        slot.told().held_since =
+                            matches!(change, Change::Stop { .. }).then_some(now);
+                    }
+                    self.step(key, 0, event);
+                }
+            }
+            Command::Shutdown { now: at_once, done } => {
+                self.ending = true;
+                let keys: Vec<Key> = self.fleet.keys().collect();
+                self.waiters.add(&self.fleet, Change::Stop { now: at_once }, keys, done, now);
+                let effects = self.fleet.shutdown(now, at_once);
+                self.carry_out(effects);
+                self.publish_all();
+            }
+            Command::Unload { key, done } => {
+                self.forget(key);
+                done.send(()).unwrap_or_default();
+            }
+            Command::Called { key, wake } => {
+                self.holds.extend(wake.map(|at| (at, key)));
+                self.step(key, 0, Event::Called);
+            }
+            Command::Probe { key } => {
+                if let Some(live) = self.live.get(&key) {
+                    live.link.probe(false);
+                }
+            }
+            Command::Barrier(done) => done.send(()).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn publish_all(&mut self) {
+        for key in self.fleet.keys().collect::<Vec<_>>() {
+            self.publish(key);
+        }
+    }
+
+    /// The last steps: whoever waits is told, and what is kept is written.
+    async fn end(mut self) {
+        self.publish_all();
+        for live in self.live.values() {
+            live.link.retire();
+        }
+        self.waiters.give_up(self.clock.now());
+        self.persist.write_now();
+        self.shared.finish(self.gave_up).await;
+    }
+}
+
+fn exit_of(exit: ExitStatus) -> Exit {
+    match exit {
+        ExitStatus::Code(code) => Exit::Code(code),
+        ExitStatus::Signal { oom: true, .. } => Exit::Oom,
+        ExitStatus::Signal { core, .. } => {
+            Exit::Signal { name: exit.signal_name().unwrap_or("a real-time signal"), core }
+        }
+    }
+}

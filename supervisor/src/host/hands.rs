@@ -1,0 +1,262 @@
+//! Carries out what the core orders. Nothing here waits, and nothing here decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use outboard_core::{Effect, Event, Key, Note, Route, Rung, Settle, StopReason};
+use outboard_keeper::Order;
+use outboard_wire::dialect::OpenCx;
+use serde_json::json;
+
+use super::call::Call;
+use super::diagnose::FileIdentity;
+use super::dispatch::{DRAIN_AFTER_EXIT, Dispatcher, Live};
+use super::launch::{self, NoLaunch};
+use super::link::{Link, Parts, refuse_all};
+use super::redact::Redactor;
+use super::slot::Slot;
+
+impl Dispatcher {
+    pub(super) fn act(&mut self, key: Key, effect: Effect) {
+        let Some(slot) = self.slots.get(&key).cloned() else { return };
+        match effect {
+            Effect::Spawn { generation } => self.spawn(key, &slot, generation),
+            Effect::Probe { second } => {
+                if let Some(live) = self.live.get(&key) {
+                    live.link.probe(second);
+                }
+            }
+            Effect::Route(route) => self.route(key, &slot, &route),
+            Effect::Settle(settle) => {
+                if let Some(link) = self.live.get(&key).map(|live| live.link.clone()) {
+                    self.settle(key, &link, &settle);
+                }
+            }
+            Effect::Rung { rung, within, reason } => self.rung(key, &slot, rung, within, reason),
+            Effect::Retire { generation } => self.retire(key, generation),
+            Effect::LookAtFile => self.look_at_file(key, &slot),
+            Effect::Note(note) => self.note(key, &slot, &note),
+        }
+    }
+
+    fn spawn(&mut self, key: Key, slot: &Arc<Slot>, generation: u64) {
+        slot.begin_generation();
+        self.persist.generation(&slot.id, generation, self.clock.now());
+        match self.try_spawn(key, slot, generation) {
+            Ok(()) => {}
+            Err(NoLaunch::Refused(detail)) => self.step(key, generation, Event::Refused(detail)),
+            Err(NoLaunch::Failed { permanent, detail }) => {
+                self.step(key, generation, Event::SpawnFailed { permanent, detail });
+            }
+        }
+    }
+
+    fn try_spawn(&mut self, key: Key, slot: &Arc<Slot>, generation: u64) -> Result<(), NoLaunch> {
+        let manifest = slot.manifest();
+        let launch = launch::prepare(&manifest)?;
+        slot.log.set_redactor(Redactor::new(launch.secrets.iter().cloned()));
+        let identity = FileIdentity::of(&launch.program);
+        let digest = launch_digest(&launch, identity, manifest.dialect.name());
+        let hint = self.persist.hint(&digest);
+        let (ours, theirs) = launch::pipes().map_err(|error| launch::failed_here(&error))?;
+        let own_env = [
+            ("OUTBOARD_PROTOCOL", "1".to_owned()),
+            ("OUTBOARD_PLUGIN", slot.id.to_string()),
+            ("OUTBOARD_INSTANCE", format!("{}-0", slot.id)),
+            ("OUTBOARD_GENERATION", generation.to_string()),
+        ];
+        self.next_order += 1;
+        let number = self.next_order;
+        let order = launch::order(number, &launch, &manifest, &own_env, theirs)?;
+        let link = Link::start(Parts {
+            key,
+            generation,
+            slot: slot.clone(),
+            recorder: self.shared.recorder.clone(),
+            happenings: self.happenings.clone(),
+            clock: self.clock,
+            stdin: ours.stdin,
+            stdout: ours.stdout,
+            stderr: ours.stderr,
+            dialect: super::dialects::make(&manifest),
+            limits: super::dialects::limits(&manifest),
+            strict: manifest.wire.stdout_junk == outboard_manifest::StdoutJunk::Strict,
+        });
+        {
+            let mut told = slot.told();
+            told.executable = Some(launch.program.clone());
+            told.protocol = None;
+            told.offers = None;
+            told.digest = digest;
+            told.command = launch.shown;
+        }
+        link.open(&OpenCx {
+            plugin: &slot.id,
+            instance: &format!("{}-0", slot.id),
+            generation,
+            config: &manifest.config,
+            host_pid: None,
+            hint: hint.as_deref(),
+            call: &[],
+            publish: &[],
+            events: false,
+            limits: super::dialects::open_limits(&manifest),
+        });
+        self.orders.insert(number, (key, generation));
+        let live = Live {
+            generation,
+            order: number,
+            link,
+            pidfd: None,
+            execed: false,
+            died: false,
+            program: launch.program,
+            cwd: launch.cwd,
+            identity,
+        };
+        self.note_changed_file(slot, generation, &live);
+        if let Some(old) = self.live.insert(key, live) {
+            old.link.retire();
+        }
+        // A keeper that takes no orders is dead: its death takes this generation with it.
+        if let Some(keeper) = &mut self.keeper
+            && let Err(error) = keeper.order(Order::Spawn(Box::new(order)))
+        {
+            self.orders.remove(&number);
+            return Err(launch::failed_here(&std::io::Error::other(error.to_string())));
+        }
+        Ok(())
+    }
+
+    /// A crash is not to be blamed on the file that ran before.
+    fn note_changed_file(&self, slot: &Slot, generation: u64, live: &Live) {
+        let mut told = slot.told();
+        let changed = told.identity.is_some() && told.identity != live.identity;
+        told.identity = live.identity;
+        drop(told);
+        if changed {
+            let fields = json!({"executable": live.program.display().to_string()});
+            self.shared.recorder.plugin(slot, generation, "plugin.executable_changed", fields);
+        }
+    }
+
+    fn route(&mut self, key: Key, slot: &Slot, route: &Route) {
+        let link = self.live.get(&key).map(|live| live.link.clone());
+        // The state that the refusals name is the one that has just been decided.
+        slot.publish(self.fleet.snapshot(key));
+        let calls = slot.router().set(route, link.as_ref());
+        match (route, link) {
+            (Route::Open, Some(link)) => link.call_all(calls),
+            (Route::Open, None) => refuse_all(slot, calls, StopReason::Stop),
+            (Route::Hold(_), _) => {}
+            (Route::Refuse(why), _) => {
+                for call in calls {
+                    let error = slot.with_refusal(|refusal| refusal.unavailable(*why));
+                    call.token.fail(error);
+                }
+            }
+        }
+    }
+
+    /// Settles what is pending on a link. What was not written waits for the next generation where the manifest wants
+    /// that and the route holds.
+    pub(super) fn settle(&mut self, key: Key, link: &Link, settle: &Settle) {
+        let Some(slot) = self.slots.get(&key).cloned() else { return };
+        let unsent = link.settle_all(settle, slot.waits());
+        self.give_back(key, &slot, unsent, match settle {
+            Settle::Stopped(reason) => *reason,
+            Settle::Crashed { .. } => StopReason::Stop,
+        });
+    }
+
+    fn give_back(&mut self, key: Key, slot: &Slot, calls: Vec<Call>, reason: StopReason) {
+        if calls.is_empty() {
+            return;
+        }
+        let refused = slot.router().put_back(calls);
+        let wake = slot.router().next_deadline();
+        self.holds.extend(wake.map(|at| (at, key)));
+        refuse_all(slot, refused, reason);
+    }
+
+    fn rung(&mut self, key: Key, slot: &Arc<Slot>, rung: Rung, within: Duration, reason: StopReason) {
+        let Some(live) = self.live.get(&key) else { return };
+        let link = live.link.clone();
+        match rung {
+            Rung::Drain => {
+                let unsent = link.drain(reason, within);
+                self.give_back(key, slot, unsent, reason);
+            }
+            Rung::Ask => link.ask(reason, within),
+            Rung::Leave => link.leave(reason, within),
+            Rung::Term => self.terminate(key),
+            Rung::Kill => {
+                let order = live.order;
+                if let Some(keeper) = &mut self.keeper {
+                    // A keeper that takes no orders is dead, and everything below it dies by that.
+                    keeper.order(Order::Kill { key: order }).unwrap_or_default();
+                }
+            }
+        }
+    }
+
+    /// SIGTERM, then SIGCONT, to the group: by pidfd where the kernel can, else by the keeper.
+    fn terminate(&mut self, key: Key) {
+        let Some(live) = self.live.get(&key) else { return };
+        let by_pidfd = live.execed
+            && live.pidfd.as_ref().is_some_and(|pidfd| {
+                pidfd.send_signal_group(Signal::SIGTERM as i32).is_ok()
+                    && pidfd.send_signal_group(Signal::SIGCONT as i32).is_ok()
+            });
+        let order = live.order;
+        if !by_pidfd && let Some(keeper) = &mut self.keeper {
+            keeper.order(Order::Terminate { key: order }).unwrap_or_default();
+        }
+    }
+
+    fn retire(&mut self, key: Key, generation: u64) {
+        let Some(live) = self.live.get(&key).filter(|live| live.generation == generation) else { return };
+        let (link, order) = (live.link.clone(), live.order);
+        self.live.remove(&key);
+        self.persist.forget_leader(order, self.clock.now());
+        if let Some(slot) = self.slots.get(&key) {
+            let dropped = self.shared.recorder.logs.take_dropped(&slot.log);
+            self.shared.recorder.dropped(slot, generation, Some(dropped).filter(|n| *n > 0));
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(DRAIN_AFTER_EXIT).await;
+            link.retire();
+        });
+    }
+
+    fn look_at_file(&mut self, key: Key, slot: &Arc<Slot>) {
+        let before = slot.told().identity;
+        let now = match launch::prepare(&slot.manifest()) {
+            Ok(launch) => FileIdentity::of(&launch.program),
+            Err(_) => None,
+        };
+        let generation = self.fleet.generation(key);
+        self.step(key, generation, Event::FileLooked { changed: now.is_some() && now != before });
+    }
+
+    fn note(&mut self, key: Key, slot: &Arc<Slot>, note: &Note) {
+        let generation = match note {
+            Note::StateChanged { generation, .. } => *generation,
+            Note::Failed(failure) => failure.generation,
+            _ => self.fleet.generation(key),
+        };
+        if let Note::Failed(failure) = note {
+            slot.remember_failure(failure.clone());
+        }
+        self.shared.recorder.note(slot, generation, note);
+    }
+}
+
+/// What was learnt about a program is kept for exactly this one: its file, its arguments and its dialect.
+fn launch_digest(launch: &launch::Launch, identity: Option<FileIdentity>, dialect: &str) -> String {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (&launch.program, identity, &launch.argv, dialect).hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}

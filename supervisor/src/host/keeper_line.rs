@@ -1,0 +1,171 @@
+//! The brain's end of the keeper, on the runtime.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use outboard_core::Time;
+use outboard_keeper::{Keeper, KeeperError, Order, Report};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// How often the keeper is asked whether it lives.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
+/// How long it may take over the answer before it is treated as dead.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A keeper that dies more often than this within [`DEATHS_WITHIN`] ends the supervisor.
+pub const DEATHS: usize = 3;
+pub const DEATHS_WITHIN: Duration = Duration::from_secs(60);
+
+/// A living keeper.
+pub struct KeeperLine {
+    keeper: Keeper,
+    socket: AsyncFd<Watched>,
+    death: AsyncFd<Watched>,
+    backlog: bool,
+    pings: u32,
+    asked_at: Option<Time>,
+    next_ping: Time,
+    /// Heard while looking for something else.
+    heard: VecDeque<Word>,
+}
+
+/// A descriptor that is only watched; what reads and writes it is the keeper's own end.
+struct Watched(OwnedFd);
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// What the keeper says, or that there is none any more.
+#[derive(Debug)]
+pub enum Word {
+    Report(Report),
+    Dead,
+}
+
+impl KeeperLine {
+    /// Watches a keeper that has just greeted.
+    ///
+    /// # Errors
+    /// No descriptor can be had, or the runtime's poll refuses one.
+    pub fn new(keeper: Keeper, now: Time) -> io::Result<Self> {
+        let socket = AsyncFd::with_interest(
+            Watched(keeper.socket().try_clone_to_owned()?),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        let death =
+            AsyncFd::with_interest(Watched(keeper.pidfd().try_clone_to_owned()?), Interest::READABLE)?;
+        Ok(Self { keeper, socket, death, backlog: false, pings: 0, asked_at: None, next_ping: now + PING_EVERY, heard: VecDeque::new() })
+    }
+
+    /// The keeper itself.
+    #[must_use]
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    /// Gives an order; written now if the socket takes it, else when it does.
+    ///
+    /// # Errors
+    /// The order cannot be put into a message, or the keeper has closed its end.
+    pub fn order(&mut self, order: Order) -> Result<(), KeeperError> {
+        self.keeper.order(order)?;
+        self.flush();
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        // A broken socket shows as the keeper's death, which is watched.
+        self.backlog = self.keeper.flush().unwrap_or(false);
+    }
+
+    /// Waits for the keeper's next words. Dropping the future loses nothing.
+    pub async fn hear(&mut self, words: &mut VecDeque<Word>) {
+        words.append(&mut self.heard);
+        if !words.is_empty() {
+            return;
+        }
+        loop {
+            let backlog = self.backlog;
+            tokio::select! {
+                guard = self.socket.readable() => {
+                    let Ok(mut guard) = guard else { return words.push_back(Word::Dead) };
+                    guard.clear_ready();
+                }
+                guard = self.socket.writable(), if backlog => {
+                    if let Ok(mut guard) = guard {
+                        guard.clear_ready();
+                    }
+                    self.flush();
+                }
+                _ = self.death.readable() => {
+                    self.receive(words);
+                    return words.push_back(Word::Dead);
+                }
+            }
+            self.receive(words);
+            if !words.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Everything that lies in the socket now.
+    fn receive(&mut self, words: &mut VecDeque<Word>) {
+        loop {
+            match self.keeper.receive() {
+                Ok(Some(Report::Pong { n })) => {
+                    if n == self.pings {
+                        self.asked_at = None;
+                    }
+                }
+                Ok(Some(report)) => words.push_back(Word::Report(report)),
+                Ok(None) => return,
+                // End of the socket: the pidfd tells when it is really gone.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// When [`KeeperLine::tick`] is due.
+    #[must_use]
+    pub fn next_tick(&self) -> Time {
+        match self.asked_at {
+            Some(at) => at + PING_TIMEOUT,
+            None => self.next_ping,
+        }
+    }
+
+    /// Pings the keeper, or finds that it has not answered: then it is killed, and its death is noticed as any other.
+    pub fn tick(&mut self, now: Time) {
+        match self.asked_at {
+            Some(at) if now.since(at) >= PING_TIMEOUT => {
+                // This side may have stood still and not the keeper: its answer lies in the socket then.
+                let mut heard = std::mem::take(&mut self.heard);
+                self.receive(&mut heard);
+                self.heard = heard;
+                if self.asked_at.is_some() {
+                    // It may have died meanwhile: that is what is wanted.
+                    self.keeper.kill().unwrap_or_default();
+                    // Not again before the death has been noticed.
+                    self.asked_at = Some(now);
+                }
+            }
+            Some(_) => {}
+            None if now >= self.next_ping => {
+                self.pings = self.pings.wrapping_add(1);
+                self.asked_at = Some(now);
+                self.next_ping = now + PING_EVERY;
+                // A keeper that takes no order any more is found by the answer that does not come.
+                self.order(Order::Ping { n: self.pings }).unwrap_or_default();
+            }
+            None => {}
+        }
+    }
+}

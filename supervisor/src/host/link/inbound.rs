@@ -1,0 +1,444 @@
+//! From stdout to callers and lifecycle: what the plugin says.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+
+use outboard_core::{Detail, Event, Opening, Report, Saying, Seen};
+use outboard_wire::dialect::{Inbound, PluginEvent, Reply, Saying as Said, Tag};
+use outboard_wire::peer::{Answered, Resolved};
+use outboard_wire::message::split_batch;
+use outboard_wire::{CallError, Id, Item, JunkKind, Message, Reject, RemoteError, decode};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::super::happening::Happening;
+use super::super::lines::lossless;
+use super::super::noise::Heard;
+use super::super::view::LogSource;
+use super::super::call::Token;
+use super::{END_TOGETHER, Link, State, lock};
+
+/// One buffer for each thread: an idle plugin keeps nothing but an unfinished tail.
+const SCRATCH: usize = 64 * 1024;
+
+/// Reads in a row before other plugins get their turn.
+const ROUNDS: usize = 16;
+
+/// Reads in a row when a generation ends: a full pipe of the largest size that is given out, and no more, since a
+/// grandchild may write for ever.
+const LAST_ROUNDS: usize = 64;
+
+/// Bytes of a junk line that are logged.
+const JUNK_SHOWN: usize = 512;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
+}
+
+/// Where reading stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pumped {
+    /// Nothing more now.
+    Dry,
+    /// There may be more; others have their turn first.
+    More,
+    /// The pipe has ended.
+    End,
+}
+
+impl Link {
+    pub(super) async fn read_stdout(self: Arc<Self>) {
+        loop {
+            if self.stdout.readable().await.is_err() || self.is_over() {
+                return;
+            }
+            match self.pump_rounds(ROUNDS) {
+                Pumped::Dry => {}
+                Pumped::More => tokio::task::yield_now().await,
+                Pumped::End => {
+                    self.pipe_ended("stdout-closed").await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads what lies in the pipe now.
+    pub fn pump(&self) -> Pumped {
+        self.pump_rounds(LAST_ROUNDS)
+    }
+
+    fn pump_rounds(&self, rounds: usize) -> Pumped {
+        let mut framer = lock(&self.framer);
+        BUFFER.with_borrow_mut(|buffer| {
+            for _ in 0..rounds {
+                match self.stdout.try_read(buffer) {
+                    Ok(0) => {
+                        framer.finish(&mut |item| self.item(item));
+                        return Pumped::End;
+                    }
+                    Ok(n) => {
+                        self.first_byte();
+                        framer.feed(&buffer[..n], &mut |item| self.item(item));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Pumped::Dry,
+                    Err(_) => return Pumped::End,
+                }
+            }
+            Pumped::More
+        })
+    }
+
+    /// A pipe has ended. That is the usual first sign of a death; only when the process then lives on is it a break.
+    pub(super) async fn pipe_ended(&self, what: &'static str) {
+        loop {
+            tokio::time::sleep(END_TOGETHER).await;
+            if self.is_over() {
+                return;
+            }
+            // A process closes its descriptors early on its way out, and a loaded machine may take a while over it.
+            if !super::super::procfs::look(self.pid()).exiting {
+                break;
+            }
+        }
+        let (key, generation) = (self.key, self.generation);
+        self.happenings.tell(Happening::PipeClosed { key, generation, what });
+    }
+
+    fn first_byte(&self) {
+        let mut state = self.state();
+        if !state.first_byte {
+            state.first_byte = true;
+            drop(state);
+            self.tell(Event::FirstByte);
+        }
+    }
+
+    fn item(&self, item: Item<'_>) {
+        match item {
+            Item::Frame(frame) => self.frame(frame),
+            Item::Junk { kind: JunkKind::Batch, line, bytes } => self.batch(bytes, line),
+            Item::Junk { bytes, line, .. } => self.junk(bytes, line),
+            Item::TooLong { bytes, id, .. } => self.too_long(bytes, id.as_ref()),
+            Item::Runaway { bytes } => self.broken(Detail {
+                detail: "runaway-frame",
+                message: format!("one line on stdout went past {bytes} bytes without an end"),
+            }),
+            // Bytes at the end of the stream are no frame and are never acted upon.
+            Item::Tail { .. } => {}
+            Item::Fatal(what) => self.broken(Detail { detail: "framing", message: what.to_owned() }),
+        }
+    }
+
+    /// One MCP revision allows batches; everywhere else they are junk.
+    fn batch(&self, bytes: u64, line: &[u8]) {
+        let unpacks = self.state().dialect.unpacks_batches();
+        match split_batch(line, self.max_depth).filter(|_| unpacks) {
+            Some(frames) => frames.into_iter().for_each(|frame| self.frame(frame)),
+            None => self.junk(bytes, line),
+        }
+    }
+
+    fn frame(&self, frame: &str) {
+        let message = match decode(frame, self.max_depth) {
+            Ok(message) => message,
+            Err(reject) => return self.reject(frame, &reject),
+        };
+        match message {
+            Message::Response { id, outcome } => {
+                let mut state = self.state();
+                if state.over {
+                    return;
+                }
+                state.last_life = Some(self.clock.now());
+                match state.peer.resolve(&id) {
+                    Resolved::Pending(Answered { id, token: pending, method, .. }) => match pending.token {
+                        Token::Tagged(tag) => self.tagged(&mut state, id, tag, outcome.as_ref().map(|raw| *raw)),
+                        token => {
+                            let reply = state.dialect.reply(&method, outcome);
+                            self.check_drained(&mut state);
+                            let more = state.peer.output_pending();
+                            drop(state);
+                            if more {
+                                self.kick.notify_one();
+                            }
+                            self.settle(token, reply);
+                        }
+                    },
+                    Resolved::Late => {
+                        self.check_drained(&mut state);
+                        self.slot.stats.late_replies.add(1);
+                    }
+                    Resolved::Unknown => {
+                        if state.seen != Seen::Frames {
+                            state.seen = Seen::OtherId;
+                        }
+                        drop(state);
+                        self.orphan(&id);
+                    }
+                }
+            }
+            Message::Request { id, method, params } => {
+                let mut state = self.state();
+                if state.over {
+                    return;
+                }
+                state.seen = Seen::Frames;
+                if !state.peer.begin_request() {
+                    let error = CallError::overloaded(self.callee(), "concurrency");
+                    state.peer.answer_error(&id, &error.to_json());
+                    self.kick.notify_one();
+                    return;
+                }
+                let inbound = Inbound::Request { id, method: &method, params };
+                self.to_dialect(&mut state, inbound);
+            }
+            Message::Notification { method, params } => {
+                let mut state = self.state();
+                if state.over {
+                    return;
+                }
+                state.seen = Seen::Frames;
+                let inbound = Inbound::Note { method: &method, params };
+                self.to_dialect(&mut state, inbound);
+            }
+            Message::OrphanError { error } => {
+                let text = self.slot.log.mask(format!("error {}: {}", error.code, error.message));
+                self.recorder.plugin(&self.slot, self.generation, "wire.orphan_error", json!({"message": text}));
+            }
+        }
+    }
+
+    fn settle(&self, token: Token, reply: Reply<'_>) {
+        match reply {
+            Reply::Done(result) => token.succeed(result),
+            Reply::Failed(error) => token.fail(CallError::remote(&error)),
+            Reply::InputRequired(result) => token.fail(CallError::input_required(self.callee(), result)),
+        }
+    }
+
+    fn to_dialect(&self, state: &mut State, inbound: Inbound<'_>) {
+        let State { dialect, asks, .. } = state;
+        dialect.on_message(inbound, asks);
+        self.run_asks(state);
+    }
+
+    fn tagged(
+        &self,
+        state: &mut State,
+        id: u32,
+        tag: Tag,
+        outcome: Result<&RawValue, &RemoteError<'_>>,
+    ) {
+        state.seen = Seen::Frames;
+        let State { dialect, asks, .. } = state;
+        dialect.on_tagged(tag, outcome, asks);
+        match tag {
+            Tag::Probe { .. } => {
+                if state.probe.as_ref().is_some_and(|probe| probe.id == id) {
+                    state.probe = None;
+                }
+                for check in state.checks.drain(..) {
+                    // Whoever asked may not wait any more.
+                    check.send(()).unwrap_or_default();
+                }
+                self.slot.learn(state.dialect.hint());
+                self.tell(Event::ProbeAnswered);
+            }
+            Tag::Shutdown => self.tell(Event::Asked),
+            Tag::Drain => {
+                if let Some(draining) = &mut state.draining {
+                    draining.asked = false;
+                }
+            }
+            Tag::Open(_) | Tag::Config | Tag::LogLevel | Tag::Listen => {}
+        }
+        self.run_asks(state);
+        self.check_drained(state);
+    }
+
+    /// What the dialect understood of a message that is no answer.
+    pub(super) fn understood(&self, state: &mut State, event: PluginEvent) {
+        let note = |event, fields| self.recorder.plugin(&self.slot, self.generation, event, fields);
+        match event {
+            PluginEvent::Log { level, mut text, logger, fields } => {
+                if let Some(logger) = logger {
+                    text.insert_str(0, &format!("{logger}: "));
+                }
+                if let Some(fields) = fields {
+                    text.push(' ');
+                    text.push_str(&fields);
+                }
+                let level = Some(level.as_str());
+                self.recorder.log(&self.slot, self.generation, LogSource::Log, level, text);
+            }
+            PluginEvent::Progress { token, .. } => {
+                if token.as_own().is_some_and(|id| state.peer.method(id).is_some()) {
+                    state.last_life = Some(self.clock.now());
+                }
+                self.progress(state);
+            }
+            PluginEvent::Status { state: said, message, expected } => {
+                state.last_life = Some(self.clock.now());
+                let saying = match said {
+                    Said::Ready => Saying::Ready,
+                    Said::Degraded => Saying::Degraded,
+                    Said::Unhealthy => Saying::Unhealthy,
+                    Said::Busy => Saying::Busy,
+                };
+                let message = message.map(|text| self.slot.log.mask(text));
+                let first = state.said.is_none();
+                state.said = Some(Report { state: saying, message, expected });
+                if first {
+                    self.news();
+                }
+                self.progress(state);
+            }
+            PluginEvent::ListChanged { kind } => note("mcp.list_changed", json!({"kind": kind})),
+            PluginEvent::ResourceUpdated { uri } => note("mcp.resource_updated", json!({"uri": uri})),
+            PluginEvent::Note { method, .. } => note("wire.note", json!({"method": method})),
+            PluginEvent::Violation { what } => note("wire.violation", json!({"what": what})),
+            // The host has no requests of the plugin open: each is answered as it comes.
+            PluginEvent::Cancelled { .. } | PluginEvent::Reconfigured { .. } => {}
+        }
+    }
+
+    fn progress(&self, state: &mut State) {
+        if !state.progressed {
+            state.progressed = true;
+            self.news();
+        }
+    }
+
+    fn news(&self) {
+        self.happenings.tell(Happening::News { key: self.key, generation: self.generation });
+    }
+
+    fn orphan(&self, id: &Id) {
+        let now = self.clock.now();
+        let heard = self.state().noise.hear(now, 0);
+        self.slot.stats.orphan_replies.add(1);
+        if heard.say.is_some() {
+            let fields = json!({"id": id.to_string(), "total": self.slot.stats.orphan_replies.now()});
+            self.recorder.plugin(&self.slot, self.generation, "wire.orphan_reply", fields);
+        }
+        self.heard(Heard { say: None, ..heard }, None);
+    }
+
+    fn reject(&self, frame: &str, reject: &Reject) {
+        let name = reject.reason.as_str();
+        if let Some(id) = reject.blamed() {
+            let error = CallError::rejected(self.callee(), reject, self.max_depth);
+            if reject.request {
+                // A request of the plugin that cannot be read gets an answer all the same.
+                self.state().peer.answer_error(id, &error.to_json());
+                self.kick.notify_one();
+            } else {
+                self.fail_salvaged(id, error);
+            }
+        }
+        self.slot.stats.rejects.add(1);
+        if reject.jsonrpc {
+            let fields = json!({"reason": name, "excerpt": excerpt(frame.as_bytes())});
+            self.recorder.plugin(&self.slot, self.generation, "wire.reject", fields);
+        }
+        self.junk(frame.len() as u64, frame.as_bytes());
+    }
+
+    fn too_long(&self, bytes: u64, id: Option<&Id>) {
+        self.slot.stats.too_long.add(1);
+        let fields = json!({"bytes": bytes, "id": id.map(Id::to_string)});
+        self.recorder.plugin(&self.slot, self.generation, "wire.too_long", fields);
+        if let Some(id) = id {
+            let error = CallError::inbound_too_large(self.callee(), bytes, self.max_frame);
+            self.fail_salvaged(id, error);
+        }
+    }
+
+    /// An answer that is no valid message fails its call and does not leave it to its deadline.
+    fn fail_salvaged(&self, id: &Id, error: CallError) {
+        let mut state = self.state();
+        let Resolved::Pending(Answered { token: pending, id, .. }) = state.peer.resolve(id) else { return };
+        match pending.token {
+            Token::Tagged(tag) => {
+                let State { dialect, asks, .. } = &mut *state;
+                // As if it had not been answered: the dialect may have another way, and the phase its end.
+                dialect.on_tag_timeout(tag, asks);
+                if state.probe.as_ref().is_some_and(|probe| probe.id == id) {
+                    state.probe = None;
+                }
+                self.run_asks(&mut state);
+            }
+            token => {
+                self.check_drained(&mut state);
+                drop(state);
+                token.fail(error);
+            }
+        }
+    }
+
+    fn junk(&self, bytes: u64, line: &[u8]) {
+        self.slot.stats.junk_lines.add(1);
+        let shown = excerpt(line);
+        let now = self.clock.now();
+        let heard = {
+            let mut state = self.state();
+            if state.seen == Seen::Nothing || state.seen == Seen::StderrOnly {
+                state.seen = Seen::JunkOnly;
+            }
+            state.noise.hear(now, bytes)
+        };
+        self.recorder.log(&self.slot, self.generation, LogSource::Out, None, shown.clone());
+        if self.strict {
+            let message = format!("a line on stdout is no message: {shown}");
+            self.broken(Detail { detail: "junk", message: self.slot.log.mask(message) });
+        }
+        self.heard(heard, Some(&shown));
+    }
+
+    /// Says what junk has changed.
+    pub(super) fn heard(&self, heard: Heard, shown: Option<&str>) {
+        if let Some(lines) = heard.say {
+            let total = self.slot.stats.junk_lines.now();
+            let fields = json!({"lines": lines, "total": total, "excerpt": shown});
+            self.recorder.plugin(&self.slot, self.generation, "wire.junk", fields);
+        }
+        if let Some(noisy) = heard.turned {
+            self.tell(Event::Noisy(noisy));
+        }
+    }
+
+    fn broken(&self, detail: Detail) {
+        self.tell(Event::LinkBroken(detail));
+    }
+
+    /// The opening was answered.
+    pub(super) fn opened(&self, state: &mut State, facts: &outboard_wire::dialect::Facts) {
+        state.opened = true;
+        state.accepting = true;
+        let manifest = self.slot.manifest();
+        let concurrency = facts.concurrency.map_or(manifest.calls.concurrency, |n| {
+            manifest.calls.concurrency.min(n)
+        });
+        state.peer.limits_mut().concurrency = concurrency as usize;
+        {
+            let mut told = self.slot.told();
+            told.protocol = Some(facts.protocol.clone());
+            told.offers = facts.offers.clone();
+        }
+        let fields = json!({
+            "protocol": facts.protocol,
+            "offers": facts.offers,
+            "name": facts.name,
+            "version": facts.version,
+        });
+        self.recorder.plugin(&self.slot, self.generation, "plugin.opened", fields);
+        self.tell(Event::Opened(Opening { ready: facts.ready }));
+    }
+}
+
+fn excerpt(line: &[u8]) -> String {
+    let shown = lossless(&line[..line.len().min(JUNK_SHOWN)]);
+    if line.len() > JUNK_SHOWN { format!("{shown}…") } else { shown }
+}

@@ -1,0 +1,389 @@
+//! One generation's link: its pipes, its pending calls, its dialect.
+//!
+//! Three tasks serve it: a reader of stdout, a writer that also keeps the deadlines, and a reader of stderr. Its state
+//! is behind one mutex that is held for microseconds. The lifecycle hears of it by [`Happening`]s; calls never pass
+//! through the dispatcher.
+
+mod inbound;
+mod ladder;
+mod outbound;
+mod stderr;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use outboard_core::{Event, Key, Look, Report, Seen, Time};
+use outboard_wire::dialect::{Ask, CallCx, CallRefusal, Dialect, Meta};
+use outboard_wire::peer::{Limits, NewCall, Peer, Refusal};
+use outboard_wire::error::Callee;
+use outboard_wire::{CallError, Framer};
+use tokio::net::unix::pipe;
+use tokio::sync::{Notify, oneshot};
+
+use super::call::{Call, Token};
+use super::clock::Clock;
+use super::happening::{Happening, Happenings};
+use super::noise::Noise;
+use super::record::Recorder;
+use super::slot::Slot;
+
+pub use inbound::Pumped;
+pub use ladder::{reason_name, refuse_all};
+
+/// One generation's link.
+pub struct Link {
+    pub generation: u64,
+    key: Key,
+    slot: Arc<Slot>,
+    recorder: Recorder,
+    happenings: Happenings,
+    clock: Clock,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+    framer: Mutex<Framer>,
+    cutter: Mutex<super::lines::LineCutter>,
+    state: Mutex<State>,
+    /// Something is to be written, or a deadline is nearer than the writer knows.
+    kick: Notify,
+    /// stdin is to be closed, or the link is over.
+    strict: bool,
+    max_depth: u32,
+    max_frame: usize,
+    pid: std::sync::atomic::AtomicU32,
+}
+
+/// What the mutex guards.
+struct State {
+    peer: Peer<Pending>,
+    dialect: Box<dyn Dialect>,
+    /// Orders of the dialect, reused.
+    asks: Vec<Ask>,
+    /// New calls are taken: from the opening until the drain, the death or the break.
+    accepting: bool,
+    opened: bool,
+    stdin: Stdin,
+    /// The generation is over: whatever still arrives is nobody's.
+    over: bool,
+    probe: Option<Probe>,
+    /// Who waits for the next answer to a probe.
+    checks: Vec<oneshot::Sender<()>>,
+    /// Wants to hear when nothing is in flight any more.
+    draining: Option<Draining>,
+    seen: Seen,
+    first_byte: bool,
+    last_life: Option<Time>,
+    noise: Noise,
+    /// The newest word of the plugin about itself that the dispatcher has not fetched.
+    said: Option<Report>,
+    progressed: bool,
+    /// What the tree had used and made at the last look, and how often that, or stderr, has moved.
+    tree: u64,
+    activity: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stdin {
+    Open,
+    /// To be closed once what is queued is written, or at once when the pipe is full.
+    Closing,
+    Closed,
+}
+
+struct Probe {
+    id: u32,
+    written: Option<Time>,
+}
+
+struct Draining {
+    /// The answer to the dialect's `drain` is still out.
+    asked: bool,
+}
+
+/// What the peer keeps for a pending call.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) began: Time,
+    pub(crate) caller: &'static str,
+    pub(crate) token: Token,
+}
+
+/// The pieces a link is made of.
+pub struct Parts {
+    pub key: Key,
+    pub generation: u64,
+    pub slot: Arc<Slot>,
+    pub recorder: Recorder,
+    pub happenings: Happenings,
+    pub clock: Clock,
+    pub stdin: pipe::Sender,
+    pub stdout: pipe::Receiver,
+    pub stderr: pipe::Receiver,
+    pub dialect: Box<dyn Dialect>,
+    pub limits: Limits,
+    pub strict: bool,
+}
+
+impl Link {
+    /// Makes the link and starts its tasks. The opening is written by [`Link::open`].
+    ///
+    /// Must be called within the runtime. The tasks end by themselves after [`Link::retire`].
+    #[must_use]
+    pub fn start(parts: Parts) -> Arc<Self> {
+        let Parts { key, generation, slot, recorder, happenings, clock, stdin, stdout, stderr, dialect, limits, strict } =
+            parts;
+        let (max_depth, max_frame) = (limits.max_depth, limits.max_frame);
+        let framer = Framer::newline(limits.max_frame);
+        let state = State {
+            peer: Peer::new(limits),
+            dialect,
+            asks: Vec::new(),
+            accepting: false,
+            opened: false,
+            stdin: Stdin::Open,
+            over: false,
+            probe: None,
+            checks: Vec::new(),
+            draining: None,
+            seen: Seen::Nothing,
+            first_byte: false,
+            last_life: None,
+            noise: Noise::default(),
+            said: None,
+            progressed: false,
+            tree: 0,
+            activity: 0,
+        };
+        let link = Arc::new(Self {
+            generation,
+            key,
+            slot,
+            recorder,
+            happenings,
+            clock,
+            stdout,
+            stderr,
+            framer: Mutex::new(framer),
+            cutter: Mutex::default(),
+            state: Mutex::new(state),
+            kick: Notify::new(),
+            strict,
+            max_depth,
+            max_frame,
+            pid: std::sync::atomic::AtomicU32::new(0),
+        });
+        tokio::spawn(link.clone().read_stdout());
+        tokio::spawn(link.clone().read_stderr());
+        tokio::spawn(link.clone().write(stdin));
+        link
+    }
+
+    /// Takes a call, or gives it back when this link takes none any more. Refusals of the bounds are settled here.
+    ///
+    /// # Errors
+    /// The call itself, unregistered: the caller asks the route again.
+    pub fn call(&self, call: Call) -> Result<(), Call> {
+        let mut state = self.state();
+        if !state.accepting {
+            return Err(call);
+        }
+        self.slot.stats.calls.add(1);
+        self.register(&mut state, call, false);
+        Ok(())
+    }
+
+    /// Takes calls that waited for this generation, oldest first. Their wait was bounded already: neither the number
+    /// nor the bytes in flight refuse them.
+    pub fn call_all(&self, calls: Vec<Call>) {
+        for call in calls {
+            let now = self.clock.now();
+            if call.deadline.is_some_and(|at| at <= now) {
+                self.slot.with_refusal(|refusal| call.expire(refusal, now));
+                continue;
+            }
+            let mut state = self.state();
+            if state.accepting {
+                self.register(&mut state, call, true);
+            } else {
+                drop(state);
+                self.slot.submit(call);
+            }
+        }
+    }
+
+    fn register(&self, state: &mut State, call: Call, waited: bool) {
+        let Call { method, params, deadline, began, caller, token } = call;
+        let remaining = deadline.map(|at| at.since(self.clock.now()));
+        let meta = Meta { caller: Some(caller), ..Meta::default() };
+        let works = state.dialect.counts_as_work(&method);
+        let State { peer, dialect, .. } = state;
+        let (written_method, written_params) = match dialect.call(&method, &params, &CallCx { meta, remaining }) {
+            Ok(written) => written,
+            Err(refusal) => return token.fail(self.call_refused(&method, refusal)),
+        };
+        let new = NewCall {
+            method: &written_method,
+            params: &written_params,
+            deadline: deadline.map(Time::since_start),
+            works,
+            control: false,
+        };
+        let (now, pending) = (began.since_start(), Pending { began, caller, token });
+        let accepted = if waited { peer.readmit(now, new, pending) } else { peer.call(now, new, pending) };
+        match accepted {
+            Ok(_) => self.kick.notify_one(),
+            Err((refusal, pending)) => pending.token.fail(self.refused(state, &refusal)),
+        }
+    }
+
+    fn call_refused(&self, method: &str, refusal: CallRefusal) -> CallError {
+        let callee = self.callee();
+        match refusal {
+            CallRefusal::Reserved => CallError::permission_denied(callee, "reserved", method),
+            CallRefusal::IllegalName => CallError::illegal_method(callee, method),
+            CallRefusal::UnknownMethod => CallError::method_not_found(callee, method),
+            CallRefusal::BadParams(why) => CallError::invalid_params(callee, why),
+        }
+    }
+
+    fn refused(&self, state: &State, refusal: &Refusal) -> CallError {
+        CallError::refused(self.callee(), refusal, state.peer.limits())
+    }
+
+    fn callee(&self) -> Callee<'_> {
+        Callee { plugin: &self.slot.id, generation: self.generation }
+    }
+
+    /// Writes one notification of a caller.
+    ///
+    /// # Errors
+    /// The typed refusal: nothing was written.
+    pub fn notify(&self, method: &str, params: &str) -> Result<(), CallError> {
+        let mut state = self.state();
+        let State { peer, dialect, .. } = &mut *state;
+        let (method, params) = dialect
+            .call(method, params, &CallCx::default())
+            .map_err(|refusal| self.call_refused(method, refusal))?;
+        let sent = peer.notify(false, &method, Some(&*params).filter(|p| !p.is_empty()));
+        sent.map_err(|refusal| self.refused(&state, &refusal))?;
+        self.kick.notify_one();
+        Ok(())
+    }
+
+    /// Ends the wait for the calls whose tokens `wanted` names; the plugin is told where its dialect has a way.
+    pub fn cancel_where(&self, wanted: &dyn Fn(&Token) -> bool, reason: &'static str) {
+        let mut state = self.state();
+        for id in state.peer.find(|pending| wanted(&pending.token)) {
+            self.cancel(&mut state, id, reason);
+        }
+    }
+
+    /// Probes now, or joins the probe that is out; completes with the answer.
+    #[must_use]
+    pub fn check(&self) -> oneshot::Receiver<()> {
+        let (answered, wait) = oneshot::channel();
+        let mut state = self.state();
+        state.checks.push(answered);
+        let none_out = state.probe.is_none();
+        drop(state);
+        if none_out {
+            self.probe(false);
+        }
+        wait
+    }
+
+    /// A frame of the caller's cancellation: `answered` calls are settled with −32800.
+    fn cancel(&self, state: &mut State, id: u32, reason: &str) {
+        let method = state.peer.method(id).unwrap_or_default().to_owned();
+        let cancel = state.dialect.cancel(id, &method, reason);
+        let Some(cancelled) = state.peer.cancel(id, cancel.answered) else { return };
+        if cancelled.sent {
+            state.asks.extend(cancel.ask);
+        }
+        let error = CallError::cancelled(self.callee(), cancelled.sent);
+        cancelled.token.token.fail(error);
+        self.run_asks(state);
+        self.check_drained(state);
+    }
+
+    /// Calls accepted and unsettled.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.state().peer.in_flight()
+    }
+
+    /// The process's number, once it is known; 0 before.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// The process exists.
+    pub fn set_pid(&self, pid: u32) {
+        self.pid.store(pid, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// What the core looks at when a deadline has passed. The pipe is read until it would block first: what the
+    /// plugin wrote in time counts, however late this side is.
+    #[must_use]
+    pub fn look(&self, starting: bool) -> Look {
+        self.pump();
+        let now = self.clock.now();
+        let mid_frame = lock(&self.framer).mid_frame();
+        let mut state = self.state();
+        let heard = state.noise.look(now);
+        self.heard(heard, None);
+        let pid = self.pid();
+        let process = super::procfs::look(pid);
+        if starting {
+            let tree = super::procfs::tree(pid);
+            if tree != state.tree {
+                state.tree = tree;
+                state.activity += 1;
+            }
+        }
+        Look {
+            last_life: state.last_life,
+            probe_written: state.probe.as_ref().and_then(|probe| probe.written),
+            working: u32::try_from(state.peer.working()).unwrap_or(u32::MAX),
+            latest_deadline: state.peer.latest_deadline().map(Time::from_start),
+            traced: process.traced,
+            stopped: process.stopped,
+            activity: state.activity,
+            mid_frame,
+            seen: state.seen,
+        }
+    }
+
+    /// The plugin's newest word about itself, if there is one that was not fetched.
+    #[must_use]
+    pub fn take_said(&self) -> Option<Report> {
+        self.state().said.take()
+    }
+
+    /// The plugin showed progress in its start since the last time.
+    #[must_use]
+    pub fn take_progress(&self) -> bool {
+        std::mem::take(&mut self.state().progressed)
+    }
+
+    fn tell(&self, event: Event) {
+        self.happenings.tell(Happening::Plugin { key: self.key, generation: self.generation, event });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("plugin", &self.slot.id).field("generation", &self.generation).finish()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics while it holds a link")
+}
+
+/// How long an end of a pipe may come before the end of its process without being called a break of the protocol.
+pub const END_TOGETHER: Duration = Duration::from_millis(50);

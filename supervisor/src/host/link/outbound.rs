@@ -1,0 +1,325 @@
+//! From callers and dialect to stdin: one writer, whole frames, deadlines kept beside it.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outboard_core::{Detail, Event, Time};
+use outboard_wire::dialect::{Ask, HOST_NAME, HostRequest, OpenCx, OpenRetry, Tag};
+use outboard_wire::peer::{Expired, NewCall, Refusal};
+use outboard_wire::{CallError, Id};
+use serde_json::json;
+use tokio::net::unix::pipe;
+
+use super::super::call::Token;
+use super::{Link, Pending, Probe, State, Stdin};
+
+/// A writer's buffer larger than this is given back once it is empty.
+const KEEP_BUFFER: usize = 256 * 1024;
+
+/// A deadline that ran later than this is this side's fault.
+const STALL: Duration = Duration::from_millis(250);
+
+/// What the writer is to do next.
+enum Next {
+    Write,
+    Wait { deadline: Option<Time> },
+    Close,
+    End,
+}
+
+impl Link {
+    pub(super) async fn write(self: Arc<Self>, stdin: pipe::Sender) {
+        let mut stdin = Some(stdin);
+        let mut buffer = Vec::new();
+        let mut written = 0;
+        let mut armed: Option<Time> = None;
+        let mut alarm = pin!(tokio::time::sleep_until(self.clock.instant(Time::ZERO)));
+        loop {
+            let mut blocked = false;
+            let deadline = loop {
+                if written == buffer.len() {
+                    buffer.clear();
+                    written = 0;
+                    match self.next(&mut buffer) {
+                        Next::Write => {}
+                        Next::Wait { deadline } => break deadline,
+                        Next::Close => {
+                            drop(stdin.take());
+                            continue;
+                        }
+                        Next::End => return,
+                    }
+                }
+                let Some(pipe) = &stdin else {
+                    // stdin is closed: what still wanted to be written is nobody's any more.
+                    buffer.clear();
+                    written = 0;
+                    continue;
+                };
+                match pipe.try_write(&buffer[written..]) {
+                    Ok(n) => {
+                        written += n;
+                        self.wrote(n);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.blocked() {
+                        Some(deadline) => {
+                            blocked = true;
+                            break deadline;
+                        }
+                        None => {
+                            buffer.clear();
+                            written = 0;
+                        }
+                    },
+                    Err(_) => {
+                        drop(stdin.take());
+                        self.stdin_broken();
+                    }
+                }
+            };
+            if buffer.is_empty() && buffer.capacity() > KEEP_BUFFER {
+                buffer = Vec::new();
+            }
+            // The alarm stays where it is while it is early enough: most calls end long before their deadlines, and
+            // moving it for each would cost more than a call.
+            if let Some(at) = deadline
+                && armed.is_none_or(|armed| at < armed)
+            {
+                alarm.as_mut().reset(self.clock.instant(at));
+                armed = Some(at);
+            }
+            tokio::select! {
+                biased;
+                () = self.kick.notified() => {}
+                _ = writable(stdin.as_ref()), if blocked => {}
+                () = &mut alarm, if armed.is_some() => {
+                    let due = armed.take();
+                    self.expire(due);
+                }
+            }
+        }
+    }
+
+    fn next(&self, buffer: &mut Vec<u8>) -> Next {
+        let mut state = self.state();
+        if state.over {
+            return Next::End;
+        }
+        if state.stdin != Stdin::Closed && state.peer.take_output(buffer) {
+            return Next::Write;
+        }
+        if state.stdin == Stdin::Closing {
+            state.stdin = Stdin::Closed;
+            return Next::Close;
+        }
+        Next::Wait { deadline: state.peer.next_deadline().map(Time::from_start) }
+    }
+
+    /// The pipe is full. Gives the next deadline to wait for beside it, or `None` when what is queued is to be thrown
+    /// away because stdin is to be closed: end of file means the same as the frame that cannot be written.
+    #[expect(clippy::option_option, reason = "two questions, two answers: wait at all, and until when")]
+    fn blocked(&self) -> Option<Option<Time>> {
+        let mut state = self.state();
+        if state.over || state.stdin == Stdin::Closing {
+            return None;
+        }
+        Some(state.peer.next_deadline().map(Time::from_start))
+    }
+
+    fn wrote(&self, bytes: usize) {
+        let mut state = self.state();
+        state.peer.wrote(bytes);
+        let State { peer, probe, .. } = &mut *state;
+        if let Some(probe) = probe
+            && probe.written.is_none()
+            && peer.is_written(probe.id)
+        {
+            probe.written = Some(self.clock.now());
+        }
+    }
+
+    fn stdin_broken(self: &Arc<Self>) {
+        let mut state = self.state();
+        if state.stdin == Stdin::Closed || state.over {
+            return;
+        }
+        state.stdin = Stdin::Closed;
+        drop(state);
+        let link = self.clone();
+        tokio::spawn(async move { link.pipe_ended("stdin-closed").await });
+    }
+
+    /// Deadlines may have passed. Late by more than the guard allows, this side stalled: what lies in the pipe is read
+    /// first, and every open deadline moves by the lateness.
+    fn expire(&self, due: Option<Time>) {
+        let now = self.clock.now();
+        let late = due.map(|due| now.since(due)).unwrap_or_default();
+        if late > STALL {
+            self.pump();
+            self.state().peer.defer_deadlines(late);
+        }
+        let mut expired: Vec<Expired<Pending>> = Vec::new();
+        let mut state = self.state();
+        state.peer.expire(now.since_start(), &mut expired);
+        for Expired { id, token: Pending { began, token, .. }, sent, method, .. } in expired {
+            if let Token::Tagged(tag) = token {
+                let State { dialect, asks, .. } = &mut *state;
+                dialect.on_tag_timeout(tag, asks);
+                continue;
+            }
+            if sent {
+                let cancel = state.dialect.cancel(id, &method, "deadline");
+                state.asks.extend(cancel.ask);
+                if !cancel.answered {
+                    // Nothing more is to come: its id is free, and it keeps the plugin busy no longer.
+                    drop(state.peer.cancel(id, false));
+                }
+            }
+            let error = CallError::deadline_exceeded(self.callee(), sent, false);
+            token.fail(error.with_elapsed(now.since(began)));
+        }
+        self.run_asks(&mut state);
+        self.check_drained(&mut state);
+    }
+
+    /// Writes the dialect's opening. Called once, before the process is even there: the pipe holds it.
+    pub fn open(&self, cx: &OpenCx<'_>) {
+        let mut state = self.state();
+        let State { dialect, asks, .. } = &mut *state;
+        dialect.open(cx, asks);
+        self.run_asks(&mut state);
+    }
+
+    /// Sends one health probe; `second` asks for the dialect's other kind.
+    pub fn probe(&self, second: bool) {
+        let mut state = self.state();
+        let Some(ask) = state.dialect.probe(second) else { return };
+        state.asks.push(ask);
+        self.run_asks(&mut state);
+    }
+
+    /// Carries out what the dialect asked for.
+    pub(super) fn run_asks(&self, state: &mut State) {
+        let mut more = false;
+        while !state.asks.is_empty() {
+            let asks = std::mem::take(&mut state.asks);
+            for ask in asks {
+                more = true;
+                self.run_ask(state, ask);
+            }
+        }
+        if more {
+            self.kick.notify_one();
+        }
+    }
+
+    fn run_ask(&self, state: &mut State, ask: Ask) {
+        match ask {
+            Ask::Request { tag, method, params, budget } => self.request(state, tag, &method, &params, budget),
+            Ask::Note { method, params } => {
+                let params = Some(&*params).filter(|p| !p.is_empty());
+                if let Err(refusal) = state.peer.notify(true, &method, params) {
+                    self.cannot_send(state, &refusal);
+                }
+            }
+            Ask::Answer { id, outcome } | Ask::Relay { id, otherwise: outcome, .. } => {
+                // No attached client has declared that it answers requests of the server.
+                answer(state, &id, outcome.as_deref().map_err(|(code, message)| (*code, &**message)));
+            }
+            Ask::CloseStdin => {
+                if state.stdin == Stdin::Open {
+                    state.stdin = Stdin::Closing;
+                }
+            }
+            Ask::Opened(facts) => self.opened(state, &facts),
+            Ask::OpenFailed { detail, message, retry } => {
+                self.slot.learn(match retry {
+                    OpenRetry::Respawn { hint } => Some(hint.to_owned()),
+                    OpenRetry::Never | OpenRetry::Backoff => None,
+                });
+                let permanent = matches!(retry, OpenRetry::Never);
+                let message = self.slot.log.mask(message);
+                self.tell(Event::OpenFailed { permanent, detail: Detail { detail, message } });
+            }
+            Ask::Event(event) => self.understood(state, event),
+            Ask::Host(request) => self.host_request(state, request),
+        }
+    }
+
+    fn request(&self, state: &mut State, tag: Tag, method: &str, params: &str, budget: Option<Duration>) {
+        let began = self.clock.now();
+        let now = began.since_start();
+        let deadline = budget.map(|budget| now + budget);
+        let call = NewCall { method, params, deadline, works: false, control: true };
+        match state.peer.call(now, call, Pending { began, caller: "", token: Token::Tagged(tag) }) {
+            Ok(id) => {
+                if matches!(tag, Tag::Probe { .. }) {
+                    state.probe = Some(Probe { id, written: None });
+                }
+            }
+            Err((refusal, _)) => self.cannot_send(state, &refusal),
+        }
+    }
+
+    /// The host's own frames are refused for their size alone: a configuration larger than `max_send`.
+    fn cannot_send(&self, state: &State, refusal: &Refusal) {
+        let message = self.refused(state, refusal).message().to_owned();
+        self.tell(Event::LinkBroken(Detail { detail: "outbound", message }));
+    }
+
+    /// What the plugin asks of the host. Calls and events between plugins need `[permissions]`, which no manifest can
+    /// give yet: so they are refused, as they are for a plugin that was given none.
+    fn host_request(&self, state: &mut State, request: HostRequest) {
+        match request {
+            HostRequest::Info { id } => {
+                let seen = self.slot.snapshot();
+                let info = json!({
+                    "hostInfo": {"name": HOST_NAME, "version": env!("CARGO_PKG_VERSION")},
+                    "plugin": {
+                        "id": &*self.slot.id,
+                        "instance": format!("{}-0", self.slot.id),
+                        "generation": seen.generation,
+                    },
+                    "uptimeMs": u64::try_from(self.clock.now().since_start().as_millis()).unwrap_or(u64::MAX),
+                    "peers": [],
+                });
+                answer(state, &id, Ok(&info.to_string()));
+            }
+            HostRequest::Call { id, plugin, method, .. } => {
+                let what = format!("{plugin}.{method}");
+                let error = CallError::permission_denied(self.callee(), "call", &what);
+                state.peer.answer_error(&id, &error.to_json());
+                state.peer.end_request();
+            }
+            HostRequest::Publish { id, topic, .. } => {
+                let error = CallError::permission_denied(self.callee(), "publish", &topic);
+                match id {
+                    Some(id) => {
+                        state.peer.answer_error(&id, &error.to_json());
+                        state.peer.end_request();
+                    }
+                    None => self.recorder.plugin(
+                        &self.slot,
+                        self.generation,
+                        "wire.violation",
+                        json!({"what": error.message()}),
+                    ),
+                }
+            }
+        }
+    }
+}
+
+fn answer(state: &mut State, id: &Id, outcome: Result<&str, (i64, &str)>) {
+    state.peer.answer(id, outcome.map_err(|(code, message)| (code, message, None)));
+    state.peer.end_request();
+}
+
+async fn writable(stdin: Option<&pipe::Sender>) -> io::Result<()> {
+    match stdin {
+        Some(stdin) => stdin.writable().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,84 @@
+//! stderr: free text that becomes log lines. Always drained, so that a plugin never blocks on it.
+
+use std::io;
+use std::sync::Arc;
+
+use outboard_core::Seen;
+
+use super::super::lines::{Line, lossless};
+use super::super::view::LogSource;
+use super::{Link, Pumped, lock};
+
+/// Reads in a row before other plugins get their turn.
+const ROUNDS: usize = 8;
+
+/// Bytes of one read. On the stack, so that nothing is kept between reads.
+const READ: usize = 8 * 1024;
+
+impl Link {
+    pub(super) async fn read_stderr(self: Arc<Self>) {
+        loop {
+            if self.stderr.readable().await.is_err() || self.is_over() {
+                return;
+            }
+            match self.pump_stderr() {
+                Pumped::Dry => {}
+                Pumped::More => tokio::task::yield_now().await,
+                Pumped::End => return,
+            }
+        }
+    }
+
+    /// Reads what lies in the pipe now.
+    pub(super) fn pump_stderr(&self) -> Pumped {
+        let mut cutter = lock(&self.cutter);
+        let mut sink = |line: Line<'_>| self.said_on_stderr(&line);
+        let mut buffer = [0; READ];
+        let mut read = false;
+        let pumped = 'read: {
+            for _ in 0..ROUNDS {
+                match self.stderr.try_read(&mut buffer) {
+                    Ok(0) => {
+                        cutter.finish(&mut sink);
+                        break 'read Pumped::End;
+                    }
+                    Ok(n) => {
+                        read = true;
+                        cutter.feed(&buffer[..n], &mut sink);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 'read Pumped::Dry,
+                    Err(_) => break 'read Pumped::End,
+                }
+            }
+            Pumped::More
+        };
+        if read {
+            let mut state = self.state();
+            state.activity += 1;
+            if state.seen == Seen::Nothing {
+                state.seen = Seen::StderrOnly;
+            }
+        }
+        pumped
+    }
+
+    /// The last words of a process that has ended: what is left without an end of line counts too.
+    pub fn finish_words(&self) {
+        self.pump_stderr();
+        lock(&self.cutter).finish(&mut |line| self.said_on_stderr(&line));
+    }
+
+    fn said_on_stderr(&self, line: &Line<'_>) {
+        let mut text = lossless(line.bytes);
+        if line.continues {
+            text.insert(0, '…');
+        }
+        if line.cut {
+            text.push('…');
+        }
+        // In a flood the file gets a share; the last words are always the newest.
+        let kept = self.recorder.log(&self.slot, self.generation, LogSource::Err, None, text.clone());
+        let words = kept.unwrap_or_else(|| self.slot.log.mask(text).into());
+        self.slot.words().push(words);
+    }
+}

@@ -1,0 +1,328 @@
+//! Plugins' log lines: four sources on one clock, bounded, masked, stored and shown.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use outboard_core::{PluginId, Time};
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+
+use super::bucket::Bucket;
+use super::clock::Clock;
+use super::redact::Redactor;
+use super::sink::{Job, Rotation, Sink, rotated};
+use super::tail;
+use super::view::{LogLine, LogSource};
+
+/// Lines of one plugin that are stored in a second, and in a burst; the rest is counted and said.
+const RATE: u32 = 1000;
+const BURST: u32 = 5000;
+
+/// How often dropped lines are said while they go on being dropped.
+const SAY_EVERY: Duration = Duration::from_secs(1);
+
+/// Log lines a slow listener may lag behind before it is told how many it lost.
+const LAG: usize = 4096;
+
+/// Where all plugins' lines go.
+#[derive(Debug)]
+pub struct LogBook {
+    sink: Arc<Sink>,
+    dir: PathBuf,
+    limits: Rotation,
+    clock: Clock,
+    listeners: broadcast::Sender<Arc<LogLine>>,
+}
+
+/// The lines of one plugin.
+#[derive(Debug)]
+pub struct PluginLog {
+    plugin: PluginId,
+    file: Arc<Path>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    bucket: Bucket,
+    redactor: Redactor,
+    dropped: u64,
+    said_at: Option<Time>,
+}
+
+/// What became of one line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The masked text; `None` when the line was dropped.
+    pub text: Option<Arc<str>>,
+    /// So many lines were dropped since the last time, and it is time to say so.
+    pub say_dropped: Option<u64>,
+}
+
+/// Which lines to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogQuery {
+    /// One plugin, or all of them.
+    pub plugin: Option<PluginId>,
+    /// The last so many.
+    pub lines: usize,
+    pub since_us: Option<i64>,
+    pub generation: Option<u64>,
+    /// Empty for all.
+    pub sources: Vec<LogSource>,
+}
+
+impl LogBook {
+    /// A book whose files lie in `dir`, one for each plugin, rotated by `limits`.
+    #[must_use]
+    pub fn new(dir: PathBuf, limits: Rotation, sink: Arc<Sink>, clock: Clock) -> Self {
+        Self { sink, dir, limits, clock, listeners: broadcast::channel(LAG).0 }
+    }
+
+    /// The lines of one plugin.
+    #[must_use]
+    pub fn plugin(&self, plugin: PluginId) -> PluginLog {
+        let file = self.file(&plugin).into();
+        let bucket = Bucket::new(RATE, BURST, self.clock.now());
+        let state = State { bucket, redactor: Redactor::default(), dropped: 0, said_at: None };
+        PluginLog { plugin, file, state: Mutex::new(state) }
+    }
+
+    fn file(&self, plugin: &str) -> PathBuf {
+        self.dir.join(format!("{plugin}.jsonl"))
+    }
+
+    /// Everything stored from now on.
+    #[must_use]
+    pub fn listen(&self) -> broadcast::Receiver<Arc<LogLine>> {
+        self.listeners.subscribe()
+    }
+
+    /// Stores one line, unless the plugin is over its rate or the disk is behind: then it is counted.
+    pub fn write(
+        &self,
+        log: &PluginLog,
+        generation: u64,
+        source: LogSource,
+        level: Option<&'static str>,
+        text: String,
+    ) -> Kept {
+        let now = self.clock.now();
+        let mut state = log.state.lock().expect("nothing panics while it holds a log");
+        if source != LogSource::Host && !state.bucket.take(now) {
+            state.dropped += 1;
+            return Kept { text: None, say_dropped: state.due(now) };
+        }
+        let text: Arc<str> = state.redactor.mask(text).into();
+        let line = LogLine {
+            at_us: self.clock.wall_us(),
+            plugin: log.plugin.clone(),
+            generation,
+            source,
+            level,
+            text: text.clone(),
+        };
+        let job = Job::Append { file: log.file.clone(), line: encode(&line).into(), limits: self.limits };
+        if !self.sink.offer(job) {
+            state.dropped += 1;
+        }
+        let say_dropped = state.due(now);
+        drop(state);
+        self.listeners.send(Arc::new(line)).unwrap_or_default();
+        Kept { text: Some(text), say_dropped }
+    }
+
+    /// Lines that were dropped and not said yet, whatever the time: at the end of a generation.
+    #[must_use]
+    pub fn take_dropped(&self, log: &PluginLog) -> u64 {
+        std::mem::take(&mut log.state.lock().expect("nothing panics while it holds a log").dropped)
+    }
+
+    /// Reads stored lines, oldest first. Blocks on the disk: for a thread that may.
+    #[must_use]
+    pub fn read(&self, query: &LogQuery) -> Vec<LogLine> {
+        let mut plugins: Vec<PluginId> = match &query.plugin {
+            Some(plugin) => vec![plugin.clone()],
+            None => self.stored_plugins(),
+        };
+        plugins.sort();
+        let mut lines: Vec<LogLine> = plugins.iter().flat_map(|p| self.read_one(p, query)).collect();
+        lines.sort_by_key(|line| line.at_us);
+        let skip = lines.len().saturating_sub(query.lines);
+        lines.drain(..skip);
+        lines
+    }
+
+    fn stored_plugins(&self) -> Vec<PluginId> {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let names = entries.filter_map(|e| e.file_name().into_string().ok());
+        names.filter_map(|name| name.strip_suffix(".jsonl").map(PluginId::from)).collect()
+    }
+
+    fn read_one(&self, plugin: &PluginId, query: &LogQuery) -> Vec<LogLine> {
+        let current = self.file(plugin);
+        let files = std::iter::once(current.clone()).chain((1..=self.limits.keep).map(|n| rotated(&current, n)));
+        let mut found: Vec<LogLine> = Vec::new();
+        for file in files {
+            let missing = query.lines - found.len().min(query.lines);
+            if missing == 0 {
+                break;
+            }
+            let wanted = |line: &str| decode(plugin, line).is_some_and(|line| query.wants(&line));
+            let texts = tail::last_lines(&file, missing, wanted);
+            let older = texts.iter().filter_map(|line| decode(plugin, line));
+            found.splice(0..0, older);
+        }
+        found
+    }
+}
+
+impl LogQuery {
+    /// Whether a line is among those asked for.
+    #[must_use]
+    pub fn wants(&self, line: &LogLine) -> bool {
+        self.plugin.as_ref().is_none_or(|p| *p == line.plugin)
+            && self.since_us.is_none_or(|since| line.at_us >= since)
+            && self.generation.is_none_or(|generation| line.generation == generation)
+            && (self.sources.is_empty() || self.sources.contains(&line.source))
+    }
+}
+
+impl PluginLog {
+    /// What to mask from now on: the secrets of the generation that starts.
+    pub fn set_redactor(&self, redactor: Redactor) {
+        self.state.lock().expect("nothing panics while it holds a log").redactor = redactor;
+    }
+
+    /// `text` as it may be stored.
+    #[must_use]
+    pub fn mask(&self, text: String) -> String {
+        self.state.lock().expect("nothing panics while it holds a log").redactor.mask(text)
+    }
+}
+
+impl State {
+    fn due(&mut self, now: Time) -> Option<u64> {
+        let may = self.said_at.is_none_or(|at| now.since(at) >= SAY_EVERY);
+        if self.dropped == 0 || !may {
+            return None;
+        }
+        self.said_at = Some(now);
+        Some(std::mem::take(&mut self.dropped))
+    }
+}
+
+/// The stored form: one JSON object on one line, so that one record never becomes two.
+fn encode(line: &LogLine) -> String {
+    json!({
+        "at": line.at_us,
+        "gen": line.generation,
+        "src": source_name(line.source),
+        "level": line.level,
+        "text": &*line.text,
+    })
+    .to_string()
+}
+
+fn decode(plugin: &PluginId, text: &str) -> Option<LogLine> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    Some(LogLine {
+        at_us: value.get("at")?.as_i64()?,
+        plugin: plugin.clone(),
+        generation: value.get("gen")?.as_u64()?,
+        source: source_of(value.get("src")?.as_str()?)?,
+        level: value.get("level").and_then(Value::as_str).and_then(level_of),
+        text: value.get("text")?.as_str()?.into(),
+    })
+}
+
+/// The contract's word for a source.
+#[must_use]
+pub fn source_name(source: LogSource) -> &'static str {
+    match source {
+        LogSource::Host => "host",
+        LogSource::Err => "err",
+        LogSource::Out => "out",
+        LogSource::Log => "log",
+    }
+}
+
+/// The source of that name.
+#[must_use]
+pub fn source_of(name: &str) -> Option<LogSource> {
+    [LogSource::Host, LogSource::Err, LogSource::Out, LogSource::Log]
+        .into_iter()
+        .find(|source| source_name(*source) == name)
+}
+
+/// The level of that name, in the one spelling.
+#[must_use]
+pub fn level_of(name: &str) -> Option<&'static str> {
+    ["trace", "debug", "info", "warn", "error"].into_iter().find(|level| *level == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book(dir: &Path, size: u64) -> LogBook {
+        let sink = Arc::new(Sink::start(|_| ()).unwrap());
+        LogBook::new(dir.to_owned(), Rotation { size, keep: 3 }, sink, Clock::start())
+    }
+
+    #[tokio::test]
+    async fn the_last_lines_are_read_over_rotated_files_and_filters_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let book = book(dir.path(), 300);
+        let log = book.plugin("geo".into());
+        for n in 0..12 {
+            let source = if n % 2 == 0 { LogSource::Err } else { LogSource::Host };
+            book.write(&log, n / 6, source, None, format!("line {n}"));
+        }
+        book.sink.flush().await;
+        let query = LogQuery {
+            plugin: Some("geo".into()),
+            lines: 4,
+            since_us: None,
+            generation: None,
+            sources: vec![LogSource::Err],
+        };
+        let texts = |q: &LogQuery| book.read(q).iter().map(|l| l.text.to_string()).collect::<Vec<_>>();
+        assert_eq!(texts(&query), ["line 4", "line 6", "line 8", "line 10"]);
+        let first = LogQuery { generation: Some(0), lines: 2, sources: vec![], plugin: None, ..query };
+        assert_eq!(texts(&first), ["line 4", "line 5"]);
+    }
+
+    #[test]
+    fn over_the_rate_lines_are_dropped_and_the_count_is_exact() {
+        let dir = tempfile::tempdir().unwrap();
+        let book = book(dir.path(), 1 << 20);
+        let log = book.plugin("geo".into());
+        let (mut kept, mut dropped) = (0, 0);
+        for _ in 0..20_000 {
+            let line = book.write(&log, 1, LogSource::Err, None, "x".to_owned());
+            kept += u64::from(line.text.is_some());
+            dropped += line.say_dropped.unwrap_or(0);
+        }
+        dropped += book.take_dropped(&log);
+        assert!(kept >= u64::from(BURST), "{kept}");
+        assert!(dropped > 0);
+        // What the queue to the disk refused counts as dropped too, though listeners saw it.
+        assert!(kept + dropped >= 20_000, "{kept} + {dropped}");
+    }
+
+    #[test]
+    fn a_stored_line_is_masked_and_one_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let book = book(dir.path(), 1 << 20);
+        let log = book.plugin("geo".into());
+        log.set_redactor(Redactor::new(["hunter22".to_owned()]));
+        let mut listener = book.listen();
+        book.write(&log, 1, LogSource::Err, None, "a\nhunter22 \u{1b}[31m".to_owned());
+        let line = listener.try_recv().unwrap();
+        assert_eq!(&*line.text, "a\n[redacted] \u{1b}[31m");
+        assert!(!encode(&line).contains('\n'));
+        assert_eq!(decode(&line.plugin, &encode(&line)).unwrap().text, line.text);
+    }
+}

@@ -1,0 +1,79 @@
+//! What `/proc` tells of a process (proc(5)). Everything here is advice: a process may be gone a moment later.
+
+use std::fs;
+
+/// One look at a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessLook {
+    /// A debugger traces it (`TracerPid`).
+    pub traced: bool,
+    /// Stopped by a signal (state `T`).
+    pub stopped: bool,
+    /// On its way out: `PF_EXITING`, a zombie, or gone.
+    pub exiting: bool,
+}
+
+/// Looks at process `pid`; 0 is nobody.
+#[must_use]
+pub fn look(pid: u32) -> ProcessLook {
+    if pid == 0 {
+        return ProcessLook::default();
+    }
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return ProcessLook { exiting: true, ..ProcessLook::default() };
+    };
+    let traced = fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| {
+        status.lines().filter_map(|l| l.strip_prefix("TracerPid:")).any(|tracer| tracer.trim() != "0")
+    });
+    let after = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let mut fields = after.split(' ');
+    let state = fields.next().unwrap_or("");
+    // Field 9 of stat(5) is the kernel's flags; the state is field 3.
+    let flags: u64 = fields.nth(5).and_then(|f| f.parse().ok()).unwrap_or(0);
+    const PF_EXITING: u64 = 0x4;
+    ProcessLook {
+        traced,
+        stopped: state == "T",
+        exiting: matches!(state, "Z" | "X" | "x") || flags & PF_EXITING != 0,
+    }
+}
+
+/// CPU time and processes of the tree below `pid` in one number: when it is another, something moved.
+///
+/// Reads `/proc/PID/task/TID/children` recursively, at most 512 processes.
+#[must_use]
+pub fn tree(pid: u32) -> u64 {
+    let mut sum = 0_u64;
+    let mut waiting = vec![pid];
+    let mut seen = 0;
+    while let Some(pid) = waiting.pop() {
+        seen += 1;
+        if seen > 512 {
+            break;
+        }
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        let after = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        // utime, stime, and those of reaped children: fields 14 to 17.
+        let ticks: u64 = after.split(' ').skip(11).take(4).filter_map(|f| f.parse::<u64>().ok()).sum();
+        sum = sum.wrapping_add(ticks).wrapping_add(u64::from(pid) << 20);
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        for task in tasks {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            waiting.extend(children.split_whitespace().filter_map(|c| c.parse::<u32>().ok()));
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_neither_stopped_nor_exiting_and_nobody_is_exiting() {
+        let me = look(std::process::id());
+        assert!(!me.stopped && !me.exiting);
+        assert!(look(u32::MAX >> 1).exiting);
+        assert!(tree(std::process::id()) > 0);
+    }
+}

@@ -1,0 +1,91 @@
+//! Writes down what happens: one call makes the journal event, the timeline entry and the log line.
+
+use std::sync::Arc;
+
+use outboard_core::Note;
+use serde_json::{Map, Value};
+
+use super::clock::Clock;
+use super::journal::Journal;
+use super::logbook::LogBook;
+use super::slot::Slot;
+use super::view::{EventRecord, LogSource};
+use crate::observe;
+
+/// Journal and log book on one clock.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    pub journal: Arc<Journal>,
+    pub logs: Arc<LogBook>,
+    pub clock: Clock,
+}
+
+impl Recorder {
+    /// An event of the supervisor itself.
+    pub fn supervisor(&self, event: &'static str, fields: Value) -> Arc<EventRecord> {
+        self.journal.record(self.clock.wall_us(), None, 0, event, members(fields))
+    }
+
+    /// An event of one plugin.
+    pub fn plugin(&self, slot: &Slot, generation: u64, event: &'static str, fields: Value) {
+        self.write(slot, generation, event, members(fields));
+    }
+
+    /// A note of the core.
+    pub fn note(&self, slot: &Slot, generation: u64, note: &Note) {
+        let (event, fields) = observe::describe(note);
+        self.write(slot, generation, event, fields);
+    }
+
+    fn write(&self, slot: &Slot, generation: u64, event: &'static str, mut fields: Map<String, Value>) {
+        for value in fields.values_mut() {
+            mask(slot, value);
+        }
+        let at_us = self.clock.wall_us();
+        let plugin = Some(slot.id.clone());
+        let record = self.journal.record(at_us, plugin, generation, event, fields);
+        if let Some(text) = observe::sentence(&record) {
+            let kept = self.logs.write(&slot.log, generation, LogSource::Host, None, text);
+            self.dropped(slot, generation, kept.say_dropped);
+        }
+        slot.remember(record);
+    }
+
+    /// One log line of a plugin; gives back the masked text when it was kept.
+    pub fn log(
+        &self,
+        slot: &Slot,
+        generation: u64,
+        source: LogSource,
+        level: Option<&'static str>,
+        text: String,
+    ) -> Option<Arc<str>> {
+        let kept = self.logs.write(&slot.log, generation, source, level, text);
+        self.dropped(slot, generation, kept.say_dropped);
+        kept.text
+    }
+
+    /// Says how many lines were dropped, if it is time.
+    pub fn dropped(&self, slot: &Slot, generation: u64, count: Option<u64>) {
+        if let Some(n) = count {
+            slot.stats.dropped_lines.add(n);
+            self.plugin(slot, generation, "log.dropped", serde_json::json!({"n": n}));
+        }
+    }
+}
+
+fn mask(slot: &Slot, value: &mut Value) {
+    match value {
+        Value::String(text) => *text = slot.log.mask(std::mem::take(text)),
+        Value::Array(values) => values.iter_mut().for_each(|v| mask(slot, v)),
+        Value::Object(members) => members.values_mut().for_each(|v| mask(slot, v)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn members(fields: Value) -> Map<String, Value> {
+    match fields {
+        Value::Object(members) => members,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    }
+}

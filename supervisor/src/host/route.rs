@@ -1,0 +1,283 @@
+//! Where a call for a plugin goes now: to a live link, into a bounded wait, or back with a typed refusal.
+//!
+//! The dispatcher sets the route; callers only ask it. A call never passes through the dispatcher.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use outboard_core::{Route, StopReason, Time, Unavailable};
+use outboard_wire::CallError;
+use outboard_wire::error::Callee;
+
+use super::call::{Call, Token};
+use super::link::Link;
+
+/// The route of one plugin and the calls that wait at it.
+#[derive(Debug)]
+pub struct Router {
+    way: Way,
+    /// Calls that wait for the next generation, in the order they were accepted.
+    held: VecDeque<Call>,
+    held_bytes: usize,
+    /// A generation has been active in this run: from then on only bytes and deadlines bound the wait.
+    was_active: bool,
+    /// The dispatcher knows that somebody called since the route was set.
+    called: bool,
+}
+
+#[derive(Debug)]
+enum Way {
+    Open(Arc<Link>),
+    Hold(Unavailable),
+    Refuse(Unavailable),
+}
+
+/// The bounds of the wait, from the manifest.
+#[derive(Clone, Copy, Debug)]
+pub struct HoldLimits {
+    pub calls: usize,
+    pub bytes: usize,
+}
+
+/// What the route says to one call.
+#[derive(Debug)]
+pub enum Answer {
+    /// Give it to this link. A link that no longer accepts gives the call back: see [`Router::hold_anyway`].
+    Link(Arc<Link>, Call),
+    /// It waits; `tell` when the dispatcher has to know of it, for its deadline or to start a resting plugin.
+    Held { tell: bool },
+    /// It cannot be taken; `tell` as above.
+    Refused { call: Call, error: CallError, tell: bool },
+}
+
+impl Router {
+    /// The route of a plugin that is not running.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            way: Way::Refuse(Unavailable::Down),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            was_active: false,
+            called: false,
+        }
+    }
+
+    /// Why nothing can take a call now; `None` while the way is open.
+    #[must_use]
+    pub fn closed(&self) -> Option<Unavailable> {
+        match &self.way {
+            Way::Open(_) => None,
+            Way::Hold(why) | Way::Refuse(why) => Some(*why),
+        }
+    }
+
+    /// The link that takes calls now.
+    #[must_use]
+    pub fn link(&self) -> Option<&Arc<Link>> {
+        match &self.way {
+            Way::Open(link) => Some(link),
+            Way::Hold(_) | Way::Refuse(_) => None,
+        }
+    }
+
+    /// Calls that wait here.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Asks the way for one call.
+    pub fn ask(&mut self, call: Call, limits: HoldLimits, refusal: &Refusal<'_>) -> Answer {
+        match &self.way {
+            Way::Open(link) => Answer::Link(link.clone(), call),
+            Way::Hold(_) => self.hold(call, limits, refusal),
+            Way::Refuse(why) => self.refuse(*why, call, refusal),
+        }
+    }
+
+    fn refuse(&mut self, why: Unavailable, call: Call, refusal: &Refusal<'_>) -> Answer {
+        let tell = !std::mem::replace(&mut self.called, true);
+        Answer::Refused { call, error: refusal.unavailable(why), tell }
+    }
+
+    /// A link gave the call back: its process has ended and the dispatcher has not spoken yet. The call waits for
+    /// the word of the dispatcher, whatever the route still says.
+    pub fn hold_anyway(&mut self, call: Call, limits: HoldLimits, refusal: &Refusal<'_>) -> Answer {
+        match &self.way {
+            Way::Refuse(why) => self.refuse(*why, call, refusal),
+            Way::Open(_) | Way::Hold(_) => self.hold(call, limits, refusal),
+        }
+    }
+
+    fn hold(&mut self, call: Call, limits: HoldLimits, refusal: &Refusal<'_>) -> Answer {
+        let bytes = call.bytes();
+        let class = if !self.was_active && self.held.len() >= limits.calls {
+            Some("pending")
+        } else if !self.held.is_empty() && self.held_bytes + bytes > limits.bytes {
+            Some("queue_bytes")
+        } else {
+            None
+        };
+        if let Some(class) = class {
+            let error = refusal.overloaded(class);
+            return Answer::Refused { call, error, tell: false };
+        }
+        let sooner = call.deadline.is_some_and(|at| self.next_deadline().is_none_or(|first| at < first));
+        let tell = !std::mem::replace(&mut self.called, true) || sooner;
+        self.held_bytes += bytes;
+        self.held.push_back(call);
+        Answer::Held { tell }
+    }
+
+    /// Puts calls back at the head of the wait, oldest first: they were accepted before all that wait here. Where the
+    /// route refuses, they come back.
+    #[must_use]
+    pub fn put_back(&mut self, calls: Vec<Call>) -> Vec<Call> {
+        if matches!(self.way, Way::Refuse(_)) {
+            return calls;
+        }
+        for call in calls.into_iter().rev() {
+            self.held_bytes += call.bytes();
+            self.held.push_front(call);
+        }
+        Vec::new()
+    }
+
+    /// Sets the route. Gives the calls that do not wait any longer: to be written (way open) or to be refused.
+    pub fn set(&mut self, route: &Route, link: Option<&Arc<Link>>) -> Vec<Call> {
+        self.called = false;
+        match (route, link) {
+            (Route::Open, Some(link)) => {
+                self.was_active = true;
+                self.way = Way::Open(link.clone());
+                self.take_held()
+            }
+            // An open route without a link cannot be: the link is made before the process.
+            (Route::Open, None) => {
+                self.way = Way::Refuse(Unavailable::Down);
+                self.take_held()
+            }
+            (Route::Hold(why), _) => {
+                self.way = Way::Hold(*why);
+                Vec::new()
+            }
+            (Route::Refuse(why), _) => {
+                self.way = Way::Refuse(*why);
+                self.take_held()
+            }
+        }
+    }
+
+    fn take_held(&mut self) -> Vec<Call> {
+        self.held_bytes = 0;
+        std::mem::take(&mut self.held).into()
+    }
+
+    /// Takes out the waiting calls whose deadline has passed.
+    pub fn take_expired(&mut self, now: Time) -> Vec<Call> {
+        self.take_where(|call| call.deadline.is_some_and(|at| at <= now))
+    }
+
+    /// Takes out the waiting call that `wanted` names, when it still waits.
+    pub fn take_where(&mut self, wanted: impl Fn(&Call) -> bool) -> Vec<Call> {
+        let (gone, stay): (Vec<Call>, Vec<Call>) =
+            std::mem::take(&mut self.held).into_iter().partition(|call| wanted(call));
+        self.held = stay.into();
+        self.held_bytes = self.held.iter().map(Call::bytes).sum();
+        gone
+    }
+
+    /// The earliest deadline of a waiting call.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.held.iter().filter_map(|call| call.deadline).min()
+    }
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Call {
+    fn bytes(&self) -> usize {
+        self.method.len() + self.params.len() + 64
+    }
+
+    /// Ends the call with what `refusal` says of a deadline that passed before anything was written.
+    pub fn expire(self, refusal: &Refusal<'_>, now: Time) {
+        let error = refusal.deadline(now.since(self.began));
+        self.token.fail(error);
+    }
+
+    /// The call is a dialect's own and not a caller's.
+    #[must_use]
+    pub fn is_tagged(&self) -> bool {
+        matches!(self.token, Token::Tagged(_))
+    }
+}
+
+/// Words the refusals of one plugin: every error names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
+    pub plugin: &'a str,
+    pub generation: u64,
+    /// When the next try is due, if it is known.
+    pub retry_after: Option<std::time::Duration>,
+    /// What it waits for.
+    pub note: Option<&'a str>,
+}
+
+impl Refusal<'_> {
+    fn callee(&self) -> Callee<'_> {
+        Callee { plugin: self.plugin, generation: self.generation }
+    }
+
+    /// −31001, −31008: nothing can take the call.
+    #[must_use]
+    pub fn unavailable(&self, why: Unavailable) -> CallError {
+        let class = match why {
+            Unavailable::Starting => "starting",
+            Unavailable::Waiting => "waiting",
+            Unavailable::Backoff => "backoff",
+            Unavailable::HalfOpen => "half_open",
+            Unavailable::Down => "down",
+            Unavailable::Failed => "failed",
+            Unavailable::Stopping(reason) => return self.shutting_down(reason, false),
+        };
+        let mut error = CallError::unavailable(self.callee(), class);
+        if let Some(note) = self.note {
+            let message = format!("{}: {note}", error.message());
+            error = error.with_message(message);
+        }
+        match self.retry_after {
+            Some(after) => error.with_retry_after(after),
+            None => error,
+        }
+    }
+
+    /// −31008: a stop has begun.
+    #[must_use]
+    pub fn shutting_down(&self, reason: StopReason, sent: bool) -> CallError {
+        let class = match reason {
+            StopReason::Stop | StopReason::Config => "stop",
+            StopReason::Restart => "restart",
+            StopReason::HostExit => "host_exit",
+        };
+        CallError::shutting_down(self.callee(), class).with_sent(sent)
+    }
+
+    /// −31004: a bound is reached.
+    #[must_use]
+    pub fn overloaded(&self, class: &'static str) -> CallError {
+        CallError::overloaded(self.callee(), class)
+    }
+
+    /// −31002: the deadline passed while the call waited, nothing was written.
+    #[must_use]
+    pub fn deadline(&self, waited: std::time::Duration) -> CallError {
+        CallError::deadline_exceeded(self.callee(), false, true).with_elapsed(waited)
+    }
+}

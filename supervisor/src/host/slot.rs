@@ -1,0 +1,344 @@
+//! One plugin's shared part: what callers, links and `status` meet without asking the dispatcher.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use outboard_core::{Failure, Key, PluginId, Snapshot, Time, Unavailable, WhileRestarting};
+use outboard_manifest::Manifest;
+use outboard_wire::CallError;
+use outboard_wire::error::Callee;
+
+use super::call::{Call, Token};
+use super::clock::Clock;
+use super::command::Command;
+use super::diagnose::FileIdentity;
+use super::happening::{Happening, Happenings};
+use super::logbook::PluginLog;
+use super::persist::Learnt;
+use super::route::{Answer, HoldLimits, Refusal, Router};
+use super::stats::Stats;
+use super::view::{EventRecord, LostCall};
+use super::words::Words;
+
+/// Events of one plugin kept for `why`.
+const TIMELINE: usize = 64;
+
+/// Failures kept to show a pattern.
+const FAILURES: usize = 16;
+
+/// Lost calls named in a dossier; the rest is counted.
+const LOST: usize = 20;
+
+/// The shared part of one plugin.
+#[derive(Debug)]
+pub struct Slot {
+    pub id: PluginId,
+    pub key: Key,
+    pub stats: Stats,
+    pub log: PluginLog,
+    clock: Clock,
+    happenings: Happenings,
+    learnt: Learnt,
+    manifest: Mutex<Arc<Manifest>>,
+    router: Mutex<Router>,
+    seen: Mutex<Snapshot>,
+    words: Mutex<Words>,
+    told: Mutex<Told>,
+    history: Mutex<History>,
+}
+
+/// What every slot is given to reach the rest.
+#[derive(Clone, Debug)]
+pub struct Ways {
+    pub clock: Clock,
+    pub happenings: Happenings,
+    pub learnt: Learnt,
+}
+
+/// What the opening of the current generation said, and what holds it.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    pub protocol: Option<String>,
+    pub offers: Option<String>,
+    pub executable: Option<std::path::PathBuf>,
+    pub enforced: Vec<String>,
+    pub held_since: Option<Time>,
+    pub refused: Option<String>,
+    pub clients: u32,
+    /// The command as it may be shown.
+    pub command: Vec<String>,
+    /// What the last start ran.
+    pub digest: String,
+    pub identity: Option<FileIdentity>,
+}
+
+/// What `why` is made of.
+#[derive(Debug, Default)]
+pub struct History {
+    pub timeline: VecDeque<Arc<EventRecord>>,
+    pub failures: VecDeque<Failure>,
+    /// The last words of the generation that failed last, kept when the next one starts to speak.
+    pub last_words: Vec<String>,
+    pub stderr_lines: u64,
+    pub lost: Vec<LostCall>,
+    pub lost_total: u64,
+    pub cpu: Option<Duration>,
+    pub peak_kib: Option<u64>,
+}
+
+impl Slot {
+    /// The shared part of a plugin that has just been registered.
+    #[must_use]
+    pub fn new(key: Key, manifest: Arc<Manifest>, seen: Snapshot, log: PluginLog, ways: Ways) -> Self {
+        let Ways { clock, happenings, learnt } = ways;
+        Self {
+            id: manifest.id.clone(),
+            key,
+            stats: Stats::default(),
+            log,
+            clock,
+            happenings,
+            learnt,
+            manifest: Mutex::new(manifest),
+            router: Mutex::default(),
+            seen: Mutex::new(seen),
+            words: Mutex::default(),
+            told: Mutex::default(),
+            history: Mutex::default(),
+        }
+    }
+
+    /// The manifest in force.
+    #[must_use]
+    pub fn manifest(&self) -> Arc<Manifest> {
+        lock(&self.manifest).clone()
+    }
+
+    /// Puts another manifest in force.
+    pub fn set_manifest(&self, manifest: Arc<Manifest>) {
+        *lock(&self.manifest) = manifest;
+    }
+
+    /// The plugin as the dispatcher last published it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        lock(&self.seen).clone()
+    }
+
+    /// Publishes the plugin's state.
+    pub fn publish(&self, snapshot: Snapshot) {
+        *lock(&self.seen) = snapshot;
+    }
+
+    /// The route; held for microseconds, never across an await.
+    pub fn router(&self) -> MutexGuard<'_, Router> {
+        lock(&self.router)
+    }
+
+    /// The newest lines of stderr.
+    pub fn words(&self) -> MutexGuard<'_, Words> {
+        lock(&self.words)
+    }
+
+    /// What the current generation said of itself.
+    pub fn told(&self) -> MutexGuard<'_, Told> {
+        lock(&self.told)
+    }
+
+    /// What `why` is made of.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        lock(&self.history)
+    }
+
+    /// Gives a call to the link in force, holds it, or ends it with a typed refusal. Never blocks.
+    pub fn submit(&self, call: Call) {
+        let limits = self.hold_limits();
+        let mut answer = {
+            let mut router = self.router();
+            self.with_refusal(|refusal| router.ask(call, limits, refusal))
+        };
+        loop {
+            match answer {
+                Answer::Held { tell } => {
+                    if tell {
+                        self.tell_called();
+                    }
+                    return;
+                }
+                Answer::Refused { call, error, tell } => {
+                    call.token.fail(error);
+                    if tell {
+                        self.tell_called();
+                    }
+                    return;
+                }
+                Answer::Link(link, call) => match link.call(call) {
+                    Ok(()) => return,
+                    Err(call) => {
+                        let mut router = self.router();
+                        // Since the link was asked the dispatcher may have opened the way to the next one.
+                        let next = router.link().filter(|now| !Arc::ptr_eq(now, &link)).cloned();
+                        answer = match next {
+                            Some(next) => Answer::Link(next, call),
+                            None => self.with_refusal(|refusal| router.hold_anyway(call, limits, refusal)),
+                        };
+                    }
+                },
+            }
+        }
+    }
+
+    fn tell_called(&self) {
+        let wake = self.router().next_deadline();
+        self.happenings.tell(Happening::Command(Command::Called { key: self.key, wake }));
+    }
+
+    /// Takes back the calls whose tokens `wanted` names: those that wait, and those that were sent.
+    pub fn cancel_where(&self, wanted: &dyn Fn(&Token) -> bool, reason: &'static str) {
+        let (waiting, link) = {
+            let mut router = self.router();
+            (router.take_where(|call| wanted(&call.token)), router.link().cloned())
+        };
+        for call in waiting {
+            let generation = lock(&self.seen).generation;
+            let callee = Callee { plugin: &self.id, generation };
+            call.token.fail(CallError::cancelled(callee, false));
+        }
+        if let Some(link) = link {
+            link.cancel_where(wanted, reason);
+        }
+    }
+
+    /// Ends the waiting calls whose deadline has passed.
+    pub fn expire_held(&self) {
+        let now = self.clock.now();
+        let expired = self.router().take_expired(now);
+        self.with_refusal(|refusal| expired.into_iter().for_each(|call| call.expire(refusal, now)));
+    }
+
+    /// Calls with `refusal` worded for the plugin as it is now.
+    pub fn with_refusal<R>(&self, words: impl FnOnce(&Refusal<'_>) -> R) -> R {
+        let (generation, retry_after, note) = {
+            let seen = lock(&self.seen);
+            let retry_after = seen.next_try.map(|at| at.since(self.clock.now()));
+            (seen.generation, retry_after, note_of(&seen))
+        };
+        words(&Refusal { plugin: &self.id, generation, retry_after, note: note.as_deref() })
+    }
+
+    fn hold_limits(&self) -> HoldLimits {
+        let manifest = lock(&self.manifest);
+        HoldLimits { calls: manifest.calls.in_flight as usize, bytes: manifest.calls.queue_bytes }
+    }
+
+    /// Whether calls that were not written may wait for the next generation.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        lock(&self.manifest).policy.while_restarting == WhileRestarting::Wait
+    }
+
+    /// A client is attached.
+    pub fn attach(&self) {
+        self.told().clients += 1;
+    }
+
+    /// A client has gone.
+    pub fn detach(&self) {
+        let mut told = self.told();
+        told.clients = told.clients.saturating_sub(1);
+    }
+
+    /// Sends one notification.
+    ///
+    /// # Errors
+    /// No generation takes it now, or a bound is reached: nothing was sent.
+    pub fn notify(&self, method: &str, params: &str) -> Result<(), CallError> {
+        let (link, closed) = {
+            let router = self.router();
+            (router.link().cloned(), router.closed())
+        };
+        match link {
+            Some(link) => link.notify(method, params),
+            None => {
+                let why = closed.unwrap_or(Unavailable::Down);
+                Err(self.with_refusal(|refusal| refusal.unavailable(why)))
+            }
+        }
+    }
+
+    /// Keeps what the dialect learnt about the executable that runs; `None` forgets it.
+    pub fn learn(&self, hint: Option<String>) {
+        let told = self.told();
+        let mut learnt = lock(&self.learnt);
+        match hint {
+            Some(hint) if learnt.get(&told.digest) == Some(&hint) => {}
+            Some(hint) => drop(learnt.insert(told.digest.clone(), hint)),
+            None => drop(learnt.remove(&told.digest)),
+        }
+    }
+
+    /// Adds an event to the timeline.
+    pub fn remember(&self, record: Arc<EventRecord>) {
+        let mut history = self.history();
+        if history.timeline.len() == TIMELINE {
+            history.timeline.pop_front();
+        }
+        history.timeline.push_back(record);
+    }
+
+    /// Adds a failure, with the words that were heard until then.
+    pub fn remember_failure(&self, failure: Failure) {
+        let (last_words, lines) = {
+            let words = self.words();
+            (words.last(usize::MAX), words.total())
+        };
+        let mut history = self.history();
+        if history.failures.len() == FAILURES {
+            history.failures.pop_front();
+        }
+        history.failures.push_back(failure);
+        history.last_words = last_words;
+        history.stderr_lines = lines;
+    }
+
+    /// Forgets what was lost before: a new generation begins.
+    pub fn begin_generation(&self) {
+        *self.words() = Words::default();
+        let mut history = self.history();
+        history.lost.clear();
+        history.lost_total = 0;
+        history.cpu = None;
+        history.peak_kib = None;
+    }
+
+    /// One call ended with its plugin.
+    pub fn remember_lost(&self, call: LostCall) {
+        let mut history = self.history();
+        history.lost_total += 1;
+        if history.lost.len() < LOST {
+            history.lost.push(call);
+        }
+    }
+}
+
+fn note_of(seen: &Snapshot) -> Option<String> {
+    use outboard_core::StateName;
+    match seen.state {
+        StateName::Failed | StateName::Backoff => {
+            seen.last_failure.as_ref().map(|failure| failure.detail.message.clone())
+        }
+        StateName::Registered if !seen.waiting_for.is_empty() => Some(seen.waiting_for.join(", ")),
+        StateName::Registered
+        | StateName::Starting
+        | StateName::Loaded
+        | StateName::Active
+        | StateName::Degraded
+        | StateName::Stopping
+        | StateName::Unkillable => None,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics while it holds a slot")
+}

@@ -1,0 +1,177 @@
+//! The state directory: one supervisor at a time, and what outlives it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use serde::{Deserialize, Serialize};
+
+/// A state directory that this process holds. Released when dropped, or by the kernel when the process dies.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    lock: Flock<File>,
+}
+
+/// Why a state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    #[error("another supervisor runs on {}: {holder}", path.display())]
+    InUse { path: PathBuf, holder: Holder },
+    #[error("cannot use the state directory {}: {what}: {source}", path.display())]
+    Io { path: PathBuf, what: &'static str, source: io::Error },
+    #[error("the state directory {} belongs to user {owner}, not to {me}", path.display())]
+    Foreign { path: PathBuf, owner: u32, me: u32 },
+}
+
+/// Who holds a state directory, as it wrote of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Holder {
+    pub pid: u32,
+    /// The folders and files it was given.
+    pub sources: Vec<PathBuf>,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sources: Vec<String> = self.sources.iter().map(|s| s.display().to_string()).collect();
+        write!(f, "pid {} with {}", self.pid, sources.join(" "))
+    }
+}
+
+/// What is kept over runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// The last generation of each plugin.
+    pub generations: BTreeMap<String, u64>,
+    /// What was learnt about an executable, by launch digest.
+    pub learnt: BTreeMap<String, String>,
+}
+
+impl StateDir {
+    /// Makes the directory (mode 0700) where it is missing, and takes it for this process.
+    ///
+    /// # Errors
+    /// It is another supervisor's, or cannot be used; nothing in it has been changed then.
+    pub fn take(path: &Path, sources: &[PathBuf]) -> Result<Self, StateDirError> {
+        let io = |what, source| StateDirError::Io { path: path.to_owned(), what, source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| io("make it", e))?;
+        let meta = fs::metadata(path).map_err(|e| io("look at it", e))?;
+        let me = nix::unistd::geteuid().as_raw();
+        if meta.uid() != me {
+            return Err(StateDirError::Foreign { path: path.to_owned(), owner: meta.uid(), me });
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(path.join("lock"))
+            .map_err(|e| io("open its lock", e))?;
+        let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((file, Errno::EWOULDBLOCK)) => {
+                return Err(StateDirError::InUse { path: path.to_owned(), holder: read_holder(file) });
+            }
+            Err((_, error)) => return Err(io("lock it", error.into())),
+        };
+        let holder = Holder { pid: std::process::id(), sources: sources.to_vec() };
+        let text = serde_json::to_string(&holder).unwrap_or_default();
+        lock.set_len(0).and_then(|()| lock.write_all(text.as_bytes())).map_err(|e| io("write its lock", e))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path.join("logs"))
+            .map_err(|e| io("make its logs folder", e))?;
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// Who holds `path` now; `None` when nobody does.
+    #[must_use]
+    pub fn holder(path: &Path) -> Option<Holder> {
+        let file = File::open(path.join("lock")).ok()?;
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(_) => None,
+            Err((file, _)) => Some(read_holder(file)),
+        }
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file in it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// What earlier runs left. What cannot be read is set aside and not trusted.
+    #[must_use]
+    pub fn read_kept(&self) -> Kept {
+        let path = self.file("state.json");
+        let Ok(bytes) = fs::read(&path) else { return Kept::default() };
+        serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+            // Kept for whoever wants to see it; the next write makes a sound one.
+            fs::rename(&path, self.file("state.json.unreadable")).unwrap_or_default();
+            Kept::default()
+        })
+    }
+
+    /// The descriptor of the lock.
+    #[must_use]
+    pub fn lock_file(&self) -> &File {
+        &self.lock
+    }
+}
+
+fn read_holder(mut file: File) -> Holder {
+    let mut text = String::new();
+    // A holder that has not written yet is a holder all the same.
+    file.read_to_string(&mut text).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_holds_it_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/state");
+        let sources = vec![PathBuf::from("manifests")];
+        let held = StateDir::take(&path, &sources).unwrap();
+        let before = fs::read(path.join("lock")).unwrap();
+        let error = StateDir::take(&path, &[]).unwrap_err();
+        let StateDirError::InUse { holder, .. } = error else { panic!("{error}") };
+        assert_eq!(holder, Holder { pid: std::process::id(), sources });
+        assert_eq!(fs::read(path.join("lock")).unwrap(), before);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        assert!(StateDir::holder(&path).is_some());
+        drop(held);
+        assert_eq!(StateDir::holder(&path), None);
+        StateDir::take(&path, &[]).unwrap();
+    }
+
+    #[test]
+    fn an_unreadable_state_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::take(dir.path(), &[]).unwrap();
+        fs::write(state.file("state.json"), "{\"generations\":{\"a\":3},\"from_later\":1}").unwrap();
+        assert_eq!(state.read_kept().generations["a"], 3);
+        fs::write(state.file("state.json"), "{\"generations\":").unwrap();
+        assert_eq!(state.read_kept(), Kept::default());
+        assert!(state.file("state.json.unreadable").exists());
+    }
+}

@@ -1,0 +1,494 @@
+//! The library's face: a running supervisor and what can be asked of it.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use outboard_core::{Fleet, PluginId, StateName};
+use outboard_keeper::reaper::{Record, RunMark, reap_leftovers};
+use outboard_keeper::{ContainmentChoice, KeeperError};
+use outboard_manifest::{Containment, LoadError, Manifest, Set, Settings};
+use outboard_wire::CallError;
+use outboard_wire::error::Callee;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::sync::{broadcast, oneshot, watch};
+
+use super::call::{Call, CallOptions, CallResult, Token};
+use super::clock::Clock;
+use super::command::{Change, Command};
+use super::dispatch::Dispatcher;
+use super::happening::{Happening, Happenings};
+use super::journal::Journal;
+use super::logbook::{LogBook, LogQuery};
+use super::persist::{Persist, parse_run, serialize_run};
+use super::record::Recorder;
+use super::shared::{End, KeeperInfo, Shared};
+use super::sink::{Rotation, Sink, replace};
+use super::slot::Slot;
+use super::state_dir::{StateDir, StateDirError};
+use super::view::{Dossier, EventRecord, LogLine, Outcome, PluginView, SupervisorView};
+use super::waiters::Waiters;
+
+/// How long the reaper may look for what an earlier run left behind.
+const REAP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why there is no supervisor.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    #[error("there is no keeper: {0}")]
+    Keeper(#[from] KeeperError),
+    #[error("the runtime refuses: {0}")]
+    Runtime(#[source] io::Error),
+    #[error("cannot write to the state directory: {0}")]
+    Write(#[source] io::Error),
+}
+
+/// Puts a supervisor together.
+#[derive(Debug)]
+pub struct Builder {
+    state_dir: PathBuf,
+    sources: Vec<PathBuf>,
+    settings: Settings,
+    adopt_orphans: bool,
+}
+
+impl Builder {
+    /// Where sockets, logs, journal and state lie. One supervisor at a time uses it.
+    #[must_use]
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_dir = path.into();
+        self
+    }
+
+    /// What `outboard.toml` says.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The folders and files that manifests come from: for people who look at the state directory.
+    #[must_use]
+    pub fn sources(mut self, sources: Vec<PathBuf>) -> Self {
+        self.sources = sources;
+        self
+    }
+
+    /// Makes this process a child subreaper, so that orphans of plugins land on it when the keeper dies. The
+    /// `outboard` binary does; in an application it is the application's choice, since other children of it would
+    /// land here too.
+    #[must_use]
+    pub fn adopt_orphans(mut self, adopt: bool) -> Self {
+        self.adopt_orphans = adopt;
+        self
+    }
+
+    /// Takes the state directory, removes what an earlier run left behind, starts the keeper and the dispatcher.
+    /// Nothing is registered yet.
+    ///
+    /// Must be called within a tokio runtime; blocks it for the keeper's start (milliseconds) and for leftovers, if
+    /// there are any.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing runs then.
+    pub fn start(self) -> Result<Supervisor, StartError> {
+        let state_dir = StateDir::take(&self.state_dir, &self.sources)?;
+        let clock = Clock::start();
+        let (happenings, inbox) = Happenings::new();
+        let trouble = happenings.clone();
+        let sink = Sink::start(move |text| trouble.tell(Happening::SinkTrouble(text)));
+        let sink = Arc::new(sink.map_err(StartError::Runtime)?);
+        let logs = &self.settings.logs;
+        let limits = Rotation { size: logs.file_size, keep: logs.file_keep };
+        let journal = state_dir.file("events.jsonl");
+        let recorder = Recorder {
+            journal: Arc::new(Journal::open(journal.as_path().into(), logs.journal, sink.clone())),
+            logs: Arc::new(LogBook::new(state_dir.file("logs"), limits, sink.clone(), clock)),
+            clock,
+        };
+        if self.adopt_orphans {
+            outboard_keeper::become_subreaper().map_err(|e| StartError::Runtime(e.into()))?;
+        }
+        outboard_keeper::set_non_dumpable().map_err(|e| StartError::Runtime(e.into()))?;
+        super::limits::raise_open_files();
+        recorder.supervisor(
+            "supervisor.started",
+            json!({"version": env!("CARGO_PKG_VERSION"), "pid": std::process::id()}),
+        );
+        reap(&state_dir, &recorder);
+        let run = RunMark::random().map_err(StartError::Runtime)?;
+        let record = Record::new(run);
+        // Before the first spawn: whoever finds processes of this run has to know its mark.
+        replace(&state_dir.file("run.json"), &serialize_run(&record)).map_err(StartError::Write)?;
+        let kept = state_dir.read_kept();
+        let mut persist = Persist::new(kept, record, &state_dir, sink.clone());
+        let shared = Arc::new(Shared {
+            clock,
+            recorder,
+            happenings: happenings.clone(),
+            plugins: RwLock::default(),
+            state_dir,
+            sources: self.sources,
+            revision: AtomicU64::new(1),
+            run,
+            containment_choice: match self.settings.containment {
+                Containment::Auto | Containment::PidNamespace => ContainmentChoice::Auto,
+                Containment::Cgroup => ContainmentChoice::Cgroup,
+                Containment::Session => ContainmentChoice::Session,
+            },
+            adopts: self.adopt_orphans,
+            keeper: Mutex::new(KeeperInfo::default()),
+            stopped: watch::Sender::new(None),
+            sink,
+        });
+        let keeper = shared.start_keeper(clock.now())?;
+        persist.set_fleet(keeper.keeper().containment().fleet.clone(), clock.now());
+        let dispatcher = Dispatcher {
+            fleet: Fleet::new(self.settings.fleet.clone(), seed()),
+            shared: shared.clone(),
+            clock,
+            inbox,
+            happenings,
+            keeper: Some(keeper),
+            keeper_deaths: VecDeque::new(),
+            slots: HashMap::new(),
+            live: HashMap::new(),
+            orders: HashMap::new(),
+            next_order: 0,
+            waiters: Waiters::default(),
+            holds: BTreeSet::new(),
+            persist,
+            suspended: clock.suspended_so_far(),
+            ending: false,
+            gave_up: false,
+        };
+        tokio::spawn(dispatcher.run());
+        Ok(Supervisor { shared })
+    }
+}
+
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
+
+/// Removes what a supervisor that was killed together with its keeper may have left.
+fn reap(state_dir: &StateDir, recorder: &Recorder) {
+    let Some(record) = std::fs::read(state_dir.file("run.json")).ok().as_deref().and_then(parse_run) else {
+        return;
+    };
+    let report = reap_leftovers(&record, REAP_LIMIT);
+    if !report.killed.is_empty() || report.fleet_removed {
+        let fields = json!({"n": report.killed.len(), "left": report.left});
+        recorder.supervisor("reaper.removed", fields);
+    }
+    if !report.skipped.is_empty() {
+        let pids: Vec<u32> = report.skipped.iter().map(|s| s.pid).collect();
+        recorder.supervisor("reaper.skipped", json!({"n": pids.len(), "pids": pids}));
+    }
+}
+
+/// A running supervisor. Cheap to clone; all clones are the same one.
+///
+/// It ends by [`Supervisor::shutdown_all`]. When the last clone is dropped it goes on: processes are not stopped by
+/// accident. When this process ends, however it ends, so do all plugins.
+#[derive(Clone)]
+pub struct Supervisor {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Supervisor {
+    /// A supervisor to be put together. The state directory has to be named.
+    #[must_use]
+    pub fn builder(state_dir: impl Into<PathBuf>) -> Builder {
+        Builder {
+            state_dir: state_dir.into(),
+            sources: Vec::new(),
+            settings: Settings::default(),
+            adopt_orphans: false,
+        }
+    }
+
+    /// Reads manifests from folders and files and registers what is sound. What is not is registered as `failed`,
+    /// class `config`, and hurts nobody else. Nothing is started.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be read at all.
+    pub async fn discover_and_register(&self, sources: &[PathBuf]) -> Result<Set, LoadError> {
+        let set = outboard_manifest::load(sources, None)?;
+        self.register(set.manifests.clone(), set.refused.clone()).await;
+        Ok(set)
+    }
+
+    /// Registers manifests; ids that are registered already stay as they are. Nothing is started.
+    pub async fn register(&self, manifests: Vec<Manifest>, refused: Vec<outboard_manifest::Refused>) {
+        let (done, wait) = oneshot::channel();
+        self.command(Command::Register { manifests, refused, done });
+        wait.await.unwrap_or_default();
+    }
+
+    /// Wants every registered plugin up that is enabled and not lazy.
+    pub fn start_enabled(&self) {
+        self.command(Command::StartEnabled);
+    }
+
+    /// Wants one plugin up and waits until it is active, or its start has failed. Dropping the future leaves it
+    /// wanted up.
+    ///
+    /// # Errors
+    /// `None` for a plugin that is not registered, else what became of it.
+    pub async fn load(&self, id: &str) -> Result<(), Option<Outcome>> {
+        let outcome = self.change(Change::Start, &[id.into()]).await.pop();
+        match outcome {
+            Some(Outcome { end: super::view::Ended::Active | super::view::Ended::Unchanged, .. }) => Ok(()),
+            other => Err(other),
+        }
+    }
+
+    /// Stops one plugin and forgets it until it is registered again. `None` when it is not registered.
+    pub async fn unload(&self, id: &str) -> Option<Outcome> {
+        let slot = self.shared.slot(id)?;
+        let outcome = self.change(Change::Stop { now: false }, std::slice::from_ref(&slot.id)).await.pop();
+        let (done, wait) = oneshot::channel();
+        self.command(Command::Unload { key: slot.key, done });
+        wait.await.unwrap_or_default();
+        outcome
+    }
+
+    /// Makes one call. Ends in exactly one result or typed error, by its deadline at the latest. Dropping the future
+    /// cancels the call; a plugin whose dialect can is told.
+    ///
+    /// # Errors
+    /// Every way a call can fail: see [`CallError`].
+    pub async fn call(
+        &self,
+        id: &str,
+        method: &str,
+        params: &RawValue,
+        options: CallOptions,
+    ) -> CallResult {
+        let Some(slot) = self.shared.slot(id) else { return Err(unknown(id)) };
+        let (answer, wait) = oneshot::channel();
+        let began = self.shared.clock.now();
+        let bound = || options.deadline.unwrap_or_else(|| slot.manifest().calls.deadline);
+        let deadline = (!options.unbounded || options.deadline.is_some()).then(|| began + bound());
+        slot.submit(Call {
+            method: method.into(),
+            params: params.get().into(),
+            deadline,
+            began,
+            caller: options.caller,
+            token: Token::Future(answer),
+        });
+        let mut wait = CancelOnDrop { wait: Some(wait), slot };
+        let Some(receiver) = wait.wait.as_mut() else { return Err(unknown(id)) };
+        let result = receiver.await;
+        wait.wait = None;
+        // A token that was dropped unanswered would be a bug; the caller still gets a typed end.
+        result.unwrap_or_else(|_| Err(CallError::internal(Callee { plugin: id, generation: 0 }, "the call was lost")))
+    }
+
+    /// Sends one notification.
+    ///
+    /// # Errors
+    /// No generation takes it now, or a bound is reached: nothing was sent.
+    pub fn notify(&self, id: &str, method: &str, params: &RawValue) -> Result<(), CallError> {
+        self.shared.slot(id).ok_or_else(|| unknown(id))?.notify(method, params.get())
+    }
+
+    /// Probes every plugin that runs, now, and waits for the answers, each at most its `[health] timeout`. Gives all
+    /// plugins as they are then.
+    pub async fn health_check_all(&self) -> Vec<PluginView> {
+        let mut checks = Vec::new();
+        for slot in self.shared.slots() {
+            let link = slot.router().link().cloned();
+            if let Some(link) = link {
+                let timeout = slot.manifest().policy.health.timeout;
+                checks.push((link.check(), timeout));
+            }
+        }
+        for (check, timeout) in checks {
+            // No answer in time is what the health rules will judge; here it only ends the wait.
+            drop(tokio::time::timeout(timeout, check).await);
+        }
+        self.view().plugins
+    }
+
+    /// Ends every plugin, dependents first, then the supervisor. `now` goes straight to the kill; a second call with
+    /// `now` shortens the first. Gives each plugin's last word. Dropping the future changes nothing.
+    pub async fn shutdown_all(&self, now: bool) -> Vec<Outcome> {
+        let (done, wait) = oneshot::channel();
+        self.command(Command::Shutdown { now, done });
+        wait.await.unwrap_or_default()
+    }
+
+    /// Waits until the supervisor has ended.
+    pub async fn stopped(&self) -> End {
+        let mut stopped = self.shared.stopped.subscribe();
+        let end = stopped.wait_for(Option::is_some).await.map(|end| *end);
+        end.ok().flatten().unwrap_or(End::Stopped)
+    }
+
+    /// Every event from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<EventRecord>> {
+        self.shared.recorder.journal.listen()
+    }
+
+    /// Every stored log line from now on.
+    #[must_use]
+    pub fn subscribe_logs(&self) -> broadcast::Receiver<Arc<LogLine>> {
+        self.shared.recorder.logs.listen()
+    }
+
+    /// At most `limit` events with a number above `seq`, oldest first.
+    #[must_use]
+    pub fn events_since(&self, seq: u64, limit: usize) -> Vec<Arc<EventRecord>> {
+        self.shared.recorder.journal.since(seq + 1, limit)
+    }
+
+    /// The last `count` events, oldest first.
+    #[must_use]
+    pub fn last_events(&self, count: usize) -> Vec<Arc<EventRecord>> {
+        self.shared.recorder.journal.last(count)
+    }
+
+    /// The newest log lines that match, oldest first.
+    pub async fn logs(&self, query: LogQuery) -> Vec<LogLine> {
+        self.shared.sink.flush().await;
+        let logs = self.shared.recorder.logs.clone();
+        tokio::task::spawn_blocking(move || logs.read(&query)).await.unwrap_or_default()
+    }
+
+    /// Changes what is wanted of some plugins; gives what became of each. Unknown ids are left out.
+    pub async fn change(&self, change: Change, ids: &[PluginId]) -> Vec<Outcome> {
+        let keys: Vec<_> = ids.iter().filter_map(|id| self.shared.slot(id)).map(|slot| slot.key).collect();
+        let (done, wait) = oneshot::channel();
+        self.command(Command::Change { change, keys, done });
+        wait.await.unwrap_or_default()
+    }
+
+    /// One look at everything.
+    #[must_use]
+    pub fn view(&self) -> SupervisorView {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        SupervisorView {
+            pid: std::process::id(),
+            uptime: now.since_start(),
+            state_dir: shared.state_dir.path().to_owned(),
+            sources: shared.sources.clone(),
+            revision: shared.revision(),
+            containment: shared.containment(),
+            keeper_pid: shared.keeper_info().pid,
+            now,
+            plugins: shared.slots().iter().map(|slot| plugin_view(slot, shared)).collect(),
+        }
+    }
+
+    /// The last failure of a plugin; `None` when it has had none, or does not exist.
+    #[must_use]
+    pub fn why(&self, id: &str) -> Option<Dossier> {
+        let slot = self.shared.slot(id)?;
+        let view = plugin_view(&slot, &self.shared);
+        let history = slot.history();
+        let failure = history.failures.back()?.clone();
+        let of_failure = |record: &&Arc<EventRecord>| record.generation == failure.generation;
+        Some(Dossier {
+            last_words: history.last_words.clone(),
+            stderr_lines: history.stderr_lines,
+            timeline: history.timeline.iter().filter(of_failure).map(|r| (**r).clone()).collect(),
+            lost: history.lost.clone(),
+            lost_total: history.lost_total,
+            earlier: history.failures.iter().rev().skip(1).rev().cloned().collect(),
+            cpu: history.cpu,
+            peak_kib: history.peak_kib,
+            failure,
+            view,
+        })
+    }
+
+    /// The shared part of one plugin: for the attach socket.
+    pub(crate) fn slot(&self, id: &str) -> Option<Arc<Slot>> {
+        self.shared.slot(id)
+    }
+
+    /// The ids of all plugins.
+    #[must_use]
+    pub fn ids(&self) -> Vec<PluginId> {
+        self.shared.slots().iter().map(|slot| slot.id.clone()).collect()
+    }
+
+    /// Where the sockets lie.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        self.shared.state_dir.path()
+    }
+
+    /// The clock that every deadline is on.
+    pub(crate) fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    fn command(&self, command: Command) {
+        self.shared.happenings.tell(Happening::Command(command));
+    }
+}
+
+/// A call whose caller goes away is taken back where it still waits, and cancelled where it was sent.
+struct CancelOnDrop {
+    wait: Option<oneshot::Receiver<CallResult>>,
+    slot: Arc<Slot>,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(wait) = self.wait.take() {
+            drop(wait);
+            self.slot.cancel_where(&|token| matches!(token, Token::Future(answer) if answer.is_closed()), "caller");
+        }
+    }
+}
+
+fn unknown(id: &str) -> CallError {
+    CallError::unavailable(Callee { plugin: id, generation: 0 }, "not_found")
+}
+
+fn plugin_view(slot: &Slot, shared: &Shared) -> PluginView {
+    let manifest = slot.manifest();
+    let snapshot = slot.snapshot();
+    let (in_flight, open) = {
+        let router = slot.router();
+        (router.held(), router.link().cloned())
+    };
+    let in_flight = in_flight + open.map_or(0, |link| link.in_flight());
+    let told = slot.told().clone();
+    let lives = !matches!(snapshot.state, StateName::Registered | StateName::Failed | StateName::Backoff);
+    let mut enforced = told.enforced;
+    if lives {
+        enforced.insert(0, shared.containment().to_owned());
+    }
+    PluginView {
+        dialect: manifest.dialect.name(),
+        in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+        protocol: told.protocol,
+        offers: told.offers,
+        command: told.command,
+        executable: told.executable,
+        manifest: manifest.source.clone(),
+        lazy: manifest.lazy,
+        junk_lines: slot.stats.junk_lines.now(),
+        dropped_lines: slot.stats.dropped_lines.now(),
+        clients: told.clients,
+        held_since: told.held_since,
+        enforced,
+        refused: told.refused,
+        snapshot,
+    }
+}

@@ -1,0 +1,55 @@
+//! Events as the lines that stand among a plugin's own in its log.
+
+use serde_json::Value;
+
+use crate::host::EventRecord;
+
+/// The supervisor's act in a few words; `None` for events that say nothing to whoever reads the log.
+#[must_use]
+pub fn sentence(record: &EventRecord) -> Option<String> {
+    let text = |name: &str| record.fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let number = |name: &str| record.fields.get(name).and_then(Value::as_u64).unwrap_or_default();
+    Some(match record.event {
+        "plugin.spawned" => format!("spawned pid {}", number("pid")),
+        "plugin.state" => match text("reason") {
+            "" => text("to").to_owned(),
+            reason => format!("{}: {reason}", text("to")),
+        },
+        "plugin.opened" => format!("opened: {}", text("protocol")),
+        "plugin.exited" => format!("ended: {}", exit(record.fields.get("exit"))),
+        "plugin.failure" => format!("failure {}: {}", text("class"), text("message")),
+        "plugin.unkillable" => format!("survived SIGKILL: pid {}", number("pid")),
+        "plugin.executable_changed" => format!("runs another file now: {}", text("executable")),
+        "restart.scheduled" => format!("starts again in {}", millis(number("after_ms"))),
+        "restart.gave_up" => match record.fields.get("retry_after_ms").and_then(Value::as_u64) {
+            Some(after) => format!("gave up after {} restarts; one try in {}", number("restarts"), millis(after)),
+            None => format!("gave up after {} restarts", number("restarts")),
+        },
+        "probe.missed" => format!("did not answer probe {} of {}", number("misses"), number("of")),
+        "health.changed" => match text("message") {
+            "" => format!("health {}", text("to")),
+            message => format!("health {}: {message}", text("to")),
+        },
+        "stop.rung" => format!("stop: {}, within {}", text("rung"), millis(number("within_ms"))),
+        "wire.junk" => format!("{} lines on stdout that are no message", number("lines")),
+        "wire.too_long" => format!("a line of {} bytes on stdout is longer than max_frame", number("bytes")),
+        "wire.orphan_reply" => format!("an answer to id {}, which nobody asked", text("id")),
+        "wire.orphan_error" | "wire.violation" => text("message").to_owned() + text("what"),
+        "log.dropped" => format!("{} lines dropped: more than 1000 a second", number("n")),
+        "dependency.waiting" => "waits for what it requires".to_owned(),
+        _ => return None,
+    })
+}
+
+fn exit(exit: Option<&Value>) -> String {
+    let member = |name: &str| exit.and_then(|e| e.get(name));
+    match (member("code").and_then(Value::as_i64), member("signal").and_then(Value::as_str)) {
+        (Some(code), _) => format!("exit {code}"),
+        (None, Some(signal)) => signal.to_owned(),
+        (None, None) => "how is not known".to_owned(),
+    }
+}
+
+fn millis(ms: u64) -> String {
+    if ms < 1000 { format!("{ms}ms") } else { format!("{}.{}s", ms / 1000, ms % 1000 / 100) }
+}
