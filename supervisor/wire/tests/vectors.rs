@@ -1,5 +1,7 @@
 //! The test vectors that every SDK shares, all levels.
 
+#![expect(clippy::unwrap_used, reason = "a vector that cannot be read is a failed test")]
+
 use outboard_wire::frame::Framing;
 use outboard_wire::{Framer, Id, Item, Message, RemoteError, decode};
 use serde_json::value::RawValue;

@@ -45,3 +45,35 @@ fn base64(code: &str) -> Vec<u8> {
     }
     out
 }
+
+/// A small generator of random numbers (xorshift64*), so that a seed gives the same run everywhere.
+#[allow(dead_code, reason = "not every test needs chance")]
+pub(crate) struct Rng(u64);
+
+#[allow(dead_code, reason = "not every test needs chance")]
+impl Rng {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.max(1))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    /// A number below `n`; 0 for 0.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        usize::try_from(self.next() % n.max(1) as u64).unwrap()
+    }
+
+    /// True once in `n`.
+    pub(crate) fn chance(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len())]
+    }
+}
