@@ -77,7 +77,9 @@ pub(crate) fn parse<'a>(
             continue;
         }
         let (what, cause) = match error.message().split_once(", expected ") {
-            Some((what @ "string values must be quoted", _)) => (what, "\"…\"".to_owned()),
+            Some((what @ "string values must be quoted", _)) => {
+                (what, "text stands in quotes: \"…\"".to_owned())
+            }
             Some((what, expected)) => (what, format!("expected {expected}")),
             None => (error.message(), String::new()),
         };

@@ -100,7 +100,8 @@ pub fn resolve(
         shown.push(display);
     }
     let (cwd, _) = filler.template(&process.cwd);
-    let cwd = manifest.dir.join(cwd);
+    // Going through the components takes `.` out, which only looks odd in messages; `..` stays, it may pass links.
+    let cwd: PathBuf = manifest.dir.join(cwd).components().collect();
 
     let mut variables: std::collections::BTreeMap<OsString, OsString> = inherited
         .iter()
