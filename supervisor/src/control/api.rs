@@ -208,15 +208,17 @@ pub struct Next {
     pub state: State,
 }
 
-/// A step of the stop ladder.
+/// A step of the stop ladder, named as in the manifest's `[stop]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rung {
     /// Calls in flight run on, new ones are refused.
     Drain,
     /// The dialect's `shutdown` request.
+    #[serde(rename = "shutdown")]
     Ask,
     /// `exit`, then standard input is closed.
+    #[serde(rename = "exit")]
     Leave,
     Term,
     Kill,

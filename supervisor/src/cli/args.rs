@@ -1,0 +1,284 @@
+//! What may be typed. One tree gives parsing and help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use super::span::{Since, parse_since, parse_span};
+use crate::control::api;
+
+/// Runs plugins out of process, and keeps them answering.
+#[derive(Debug, Parser)]
+#[command(name = "outboard", version, about, propagate_version = false)]
+#[command(disable_help_subcommand = true, max_term_width = 100, arg_required_else_help = true)]
+pub(super) struct Args {
+    /// Where the supervisor keeps its sockets, lock, logs and journal
+    /// [env: OUTBOARD_STATE_DIR] [default: $XDG_STATE_HOME/outboard/default]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) state_dir: Option<PathBuf>,
+
+    /// Print nothing but errors
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+
+    /// Print JSON: one object, or one a line
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Start the plugins of these folders and files, and keep them running; Ctrl-C stops all
+    Run(RunArgs),
+    /// End the supervisor: stop its plugins, wait, and say what became of each
+    Shutdown(ShutdownArgs),
+    /// Show how each plugin is, trouble first
+    Status(StatusArgs),
+    /// Print the ids of all plugins, one a line
+    List,
+    /// Call a method of a plugin and print its result
+    Call(CallArgs),
+    /// Send a plugin one notification
+    Notify(NotifyArgs),
+    /// Start plugins and wait until each is active
+    Start(StartArgs),
+    /// Stop plugins and wait until nothing of them is left
+    Stop(StopArgs),
+    /// Stop and start plugins
+    Restart(StopArgs),
+    /// Print what plugins said: standard error, log messages, and what the supervisor did to them
+    Logs(LogsArgs),
+    /// Print what happened
+    Events(EventsArgs),
+    /// Explain the last failure of a plugin
+    Why(WhyArgs),
+    /// Check manifests, all of them, without starting anything
+    Check(CheckArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct RunArgs {
+    /// Folders of manifests, and single manifests
+    #[arg(required = true, value_name = "DIR")]
+    pub(super) sources: Vec<PathBuf>,
+
+    /// Stop again once all are active, and exit 0; exit 6 when one fails
+    #[arg(long)]
+    pub(super) once_active: bool,
+
+    /// How long --once-active waits
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "2m", requires = "once_active")]
+    pub(super) timeout: Duration,
+
+    /// Start nothing when anything is wrong with any manifest
+    #[arg(long)]
+    pub(super) strict: bool,
+
+    /// What is printed; auto is pretty on a terminal and plain elsewhere
+    #[arg(long, value_enum, default_value_t = Output::Auto)]
+    pub(super) output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    Auto,
+    /// A line for each change, for people
+    Pretty,
+    /// A line for each event, time and level first
+    Plain,
+    /// JSON lines
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ShutdownArgs {
+    /// Kill at once instead of asking first
+    #[arg(long)]
+    pub(super) now: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct StatusArgs {
+    /// Only these plugins; globs such as 'vendor-*' are allowed
+    #[arg(value_name = "ID")]
+    pub(super) ids: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CallArgs {
+    #[arg(value_name = "ID")]
+    pub(super) plugin: String,
+
+    /// The method, or tool:NAME for a tool of an MCP server
+    pub(super) method: String,
+
+    /// Params as JSON, @FILE, or - for standard input [default: {}]
+    #[arg(value_name = "JSON")]
+    pub(super) params: Option<String>,
+
+    /// How long to wait for the answer [default: the manifest's]
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub(super) deadline: Option<Duration>,
+
+    /// Follow nextCursor and print all pages as one
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct NotifyArgs {
+    #[arg(value_name = "ID")]
+    pub(super) plugin: String,
+
+    pub(super) method: String,
+
+    /// Params as JSON, @FILE, or - for standard input [default: {}]
+    #[arg(value_name = "JSON")]
+    pub(super) params: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct StartArgs {
+    /// Plugins; globs such as 'vendor-*' are allowed
+    #[arg(value_name = "ID", conflicts_with = "all")]
+    pub(super) ids: Vec<String>,
+
+    /// Every plugin
+    #[arg(long)]
+    pub(super) all: bool,
+
+    /// Return at once
+    #[arg(long)]
+    pub(super) no_wait: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct StopArgs {
+    /// Plugins; globs such as 'vendor-*' are allowed
+    #[arg(value_name = "ID", conflicts_with = "all")]
+    pub(super) ids: Vec<String>,
+
+    /// Every plugin
+    #[arg(long)]
+    pub(super) all: bool,
+
+    /// Kill at once instead of asking first
+    #[arg(long)]
+    pub(super) now: bool,
+
+    /// Return at once
+    #[arg(long)]
+    pub(super) no_wait: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct LogsArgs {
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    pub(super) plugin: Option<String>,
+
+    /// Of every plugin
+    #[arg(long)]
+    pub(super) all: bool,
+
+    /// The newest so many lines
+    #[arg(short = 'n', long, default_value_t = 100)]
+    pub(super) lines: u32,
+
+    /// Go on with what comes
+    #[arg(short, long)]
+    pub(super) follow: bool,
+
+    /// Not older than this: 10m, or a time such as 2026-03-01T03:12:04Z
+    #[arg(long, value_name = "WHEN", value_parser = parse_since)]
+    pub(super) since: Option<Since>,
+
+    /// Of this run of the plugin only
+    #[arg(long, value_name = "N")]
+    pub(super) generation: Option<u64>,
+
+    /// Only from these sources
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(super) source: Vec<Source>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Source {
+    /// The supervisor's own acts
+    Host,
+    /// Standard error
+    Err,
+    /// Lines on standard output that are no message
+    Out,
+    /// Log messages of the protocol
+    Log,
+}
+
+impl From<Source> for api::Source {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Host => Self::Host,
+            Source::Err => Self::Err,
+            Source::Out => Self::Out,
+            Source::Log => Self::Log,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct EventsArgs {
+    /// Go on with what comes
+    #[arg(short, long)]
+    pub(super) follow: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct WhyArgs {
+    #[arg(value_name = "ID")]
+    pub(super) plugin: String,
+
+    /// Only the last lines of its standard error
+    #[arg(long)]
+    pub(super) stderr: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CheckArgs {
+    /// Folders of manifests, and single manifests
+    #[arg(required = true, value_name = "DIR")]
+    pub(super) sources: Vec<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn globals_may_stand_behind_the_verb() {
+        let args = Args::try_parse_from(["outboard", "status", "geo", "--json", "-q"]).unwrap();
+        assert!(args.json && args.quiet);
+    }
+
+    #[test]
+    fn what_does_not_exist_yet_is_unknown() {
+        for words in [
+            &["outboard", "reload"][..],
+            &["outboard", "status", "--watch"],
+            &["outboard", "run", "m", "--detach"],
+            &["outboard", "logs"],
+            &["outboard", "stop", "geo", "--all"],
+        ] {
+            assert!(Args::try_parse_from(words).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `outboard check`: every error of every manifest, without starting anything.
+
+use outboard_manifest::Problem;
+use serde::Serialize;
+
+use super::Ended;
+use crate::cli::args::CheckArgs;
+use crate::cli::exit::Exit;
+use crate::cli::render::Screen;
+use crate::cli::trouble::Trouble;
+use crate::control::api::SCHEMA;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    files: usize,
+    plugins: Vec<&'a str>,
+    problems: Vec<Found<'a>>,
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    severity: &'static str,
+    what: &'a str,
+    cause: Option<&'a str>,
+    help: Option<&'a str>,
+    places: Vec<At>,
+}
+
+#[derive(Serialize)]
+struct At {
+    file: String,
+    line: usize,
+    column: usize,
+}
+
+pub(super) fn run(args: &CheckArgs, screen: &mut Screen) -> Ended {
+    let set = outboard_manifest::load(&args.sources, None)
+        .map_err(|error| Trouble::new(Exit::Usage, error.to_string()))?;
+    if screen.is_json() {
+        screen.json(&Report {
+            schema: SCHEMA,
+            files: set.files,
+            plugins: set.manifests.iter().map(|manifest| &*manifest.id).collect(),
+            problems: set.problems().into_iter().map(found).collect(),
+        });
+    } else {
+        let here = std::env::current_dir().unwrap_or_default();
+        let text = set.render(&here);
+        // The problems are the answer: `check` is asked for them.
+        screen.print(&format!("{} Nothing was started or changed.\n", text.trim_end()));
+    }
+    Ok(if set.has_errors() { Exit::Usage } else { Exit::Done })
+}
+
+fn found(problem: &Problem) -> Found<'_> {
+    let places = problem.place.iter().chain(&problem.also);
+    Found {
+        severity: problem.severity.word(),
+        what: &problem.what,
+        cause: problem.cause.as_deref(),
+        help: problem.help.as_deref(),
+        places: places
+            .map(|place| At {
+                file: place.file.display().to_string(),
+                line: place.line,
+                column: place.column,
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,119 @@
+//! `outboard run`: be the supervisor.
+
+use std::path::{Path, PathBuf};
+
+use outboard_manifest::Set;
+
+use super::Ended;
+use super::run::{Plan, supervise};
+use crate::cli::args::RunArgs;
+use crate::cli::exit::Exit;
+use crate::cli::render::Screen;
+use crate::cli::render::run::Expected;
+use crate::cli::trouble::Trouble;
+use crate::control::socket::BindError;
+use crate::control::{AttachServer, ControlServer};
+use crate::host::{End, StartError, StateDirError, Supervisor};
+
+pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ended {
+    let set = outboard_manifest::load(&args.sources, None)
+        .map_err(|error| Trouble::new(Exit::Usage, error.to_string()).help("outboard run DIR"))?;
+    judge(&set, args, screen)?;
+
+    let sources: Vec<PathBuf> = args.sources.iter().map(|path| absolute(path)).collect();
+    let supervisor = Supervisor::builder(dir)
+        .settings(set.settings.clone())
+        .sources(sources)
+        .adopt_orphans(true)
+        .start()
+        .map_err(no_start)?;
+    let expected = expected(&set);
+    supervisor.register(set.manifests, set.refused).await;
+    // Served before the first plugin starts: who waits for a plugin can ask from the first moment on.
+    let control = ControlServer::start(dir, supervisor.clone()).map_err(no_socket)?;
+    let attach = AttachServer::start(dir, supervisor.clone()).map_err(no_socket)?;
+
+    let plan = Plan::new(args, expected, screen);
+    let begin = || supervisor.start_enabled();
+    let ended = supervise(&supervisor, &plan, begin, stopped(&supervisor), screen).await;
+    drop(attach);
+    control.stop().await;
+    ended
+}
+
+/// Says everything that is wrong, and refuses what may not be started.
+fn judge(set: &Set, args: &RunArgs, screen: &mut Screen) -> Result<(), Trouble> {
+    if set.problems().is_empty() {
+        return Ok(());
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    screen.complain(&set.render(&here));
+    let settings = set.settings_problems.iter().any(outboard_manifest::Problem::is_error);
+    if settings || set.has_errors() && (args.strict || args.once_active) {
+        let why = match settings {
+            true => "what is wrong concerns every plugin",
+            false => "--strict: one bad manifest refuses all",
+        };
+        return Err(Trouble::new(Exit::Usage, "nothing was started").cause(why));
+    }
+    Ok(())
+}
+
+fn expected(set: &Set) -> Expected {
+    let ids = |lazy: bool| {
+        let enabled =
+            set.manifests.iter().filter(move |m| m.policy.enabled && m.policy.lazy == lazy);
+        enabled.map(|manifest| manifest.id.to_string()).collect()
+    };
+    Expected { up: ids(false), lazy: ids(true) }
+}
+
+async fn stopped(supervisor: &Supervisor) -> Result<(), Trouble> {
+    match supervisor.stopped().await {
+        End::Stopped => Ok(()),
+        End::KeeperLost => Err(Trouble::new(
+            Exit::Unavailable,
+            "outboard had to end: its keeper died again and again",
+        )
+        .cause("every plugin was ended with it, and nothing of them is left")
+        .cause("something on this machine kills the process named obkeeper")),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn no_start(error: StartError) -> Trouble {
+    match error {
+        StartError::StateDir(StateDirError::InUse { path, holder }) => {
+            let sources: Vec<String> =
+                holder.sources.iter().map(|source| source.display().to_string()).collect();
+            Trouble::new(Exit::Conflict, "a supervisor is running on this state directory")
+                .cause(format!("pid {}, started with {}", holder.pid, sources.join(" ")))
+                .cause(format!("state directory {}", path.display()))
+                .help("outboard run --state-dir ANOTHER DIR")
+        }
+        StartError::StateDir(StateDirError::Foreign { .. }) => {
+            Trouble::new(Exit::Refused, error.to_string())
+        }
+        StartError::StateDir(StateDirError::Io { .. }) | StartError::Write(_) => {
+            Trouble::new(Exit::Usage, error.to_string())
+        }
+        StartError::Keeper(_) | StartError::Runtime(_) => {
+            Trouble::new(Exit::Unavailable, error.to_string())
+        }
+    }
+}
+
+fn no_socket(error: BindError) -> Trouble {
+    let what = error.to_string();
+    match error {
+        BindError::InUse { .. } | BindError::Foreign { .. } => Trouble::new(Exit::Conflict, what)
+            .cause("it was not put there by this supervisor, so it is left alone"),
+        BindError::Exposed { path, .. } => {
+            Trouble::new(Exit::Usage, what).help(format!("chmod 700 {}", path.display()))
+        }
+        BindError::Io { source, .. } => Trouble::new(Exit::Usage, what).cause(source.to_string()),
+    }
+}

@@ -1,0 +1,59 @@
+//! One verb per file: from arguments to a request, and from its answer to a screen.
+
+mod call;
+mod change;
+mod check;
+mod events;
+mod launch;
+mod list;
+mod logs;
+mod notify;
+mod params;
+mod run;
+mod shutdown;
+mod status;
+mod why;
+
+use std::path::Path;
+
+use super::args::{Args, Verb};
+use super::exit::Exit;
+use super::place::state_dir;
+use super::render::Screen;
+use super::render::change::Asked;
+use super::trouble::Trouble;
+use crate::control::ControlClient;
+
+/// What a verb ends with: an exit code, or an error to be shown.
+pub(super) type Ended = Result<Exit, Trouble>;
+
+/// Does what was typed.
+pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
+    // `check` needs no supervisor, and no home folder either.
+    if let Verb::Check(check) = &args.verb {
+        return check::run(check, screen);
+    }
+    let dir = state_dir(args.state_dir.clone(), |name| std::env::var_os(name))?;
+    match &args.verb {
+        Verb::Run(run) => launch::run(run, &dir, screen).await,
+        Verb::Shutdown(shutdown) => shutdown::run(shutdown, &dir, screen).await,
+        Verb::Status(status) => status::run(status, &dir, screen).await,
+        Verb::List => list::run(&dir, screen).await,
+        Verb::Call(call) => call::run(call, &dir, screen).await,
+        Verb::Notify(notify) => notify::run(notify, &dir, screen).await,
+        Verb::Start(start) => change::run(&start.into(), Asked::Start, &dir, screen).await,
+        Verb::Stop(stop) => change::run(&stop.into(), Asked::Stop, &dir, screen).await,
+        Verb::Restart(stop) => change::run(&stop.into(), Asked::Restart, &dir, screen).await,
+        Verb::Logs(logs) => logs::run(logs, &dir, screen).await,
+        Verb::Events(events) => events::run(events, &dir, screen).await,
+        Verb::Why(why) => why::run(why, &dir, screen).await,
+        Verb::Check(check) => check::run(check, screen),
+    }
+}
+
+async fn connect(dir: &Path) -> Result<ControlClient, Trouble> {
+    Ok(ControlClient::connect(dir).await?)
+}
+
+#[cfg(test)]
+mod tests;

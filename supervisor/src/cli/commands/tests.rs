@@ -1,0 +1,299 @@
+//! Verbs against a management server with a fake backend behind it: what is printed, and the exit code.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use clap::Parser;
+use outboard_core::{Class, Exit as ProcessExit};
+use serde_json::json;
+
+use super::dispatch;
+use super::run::{Plan, supervise};
+use crate::cli::args::Args;
+use crate::cli::exit::Exit;
+use crate::cli::render::Screen;
+use crate::cli::render::run::{Expected, Mode};
+use crate::cli::trouble::Trouble;
+use crate::control::ControlServer;
+use crate::control::fake::{self, Fake, active, failed, outcome, registered};
+use crate::host::{Dossier, Ended, LogSource};
+
+struct World {
+    dir: tempfile::TempDir,
+    fake: Fake,
+    _server: ControlServer,
+}
+
+impl World {
+    fn new(fake: Fake) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let server = ControlServer::start(dir.path(), fake.clone()).unwrap();
+        Self { dir, fake, _server: server }
+    }
+
+    async fn types(&self, words: &[&str]) -> (Exit, String) {
+        types(self.dir.path(), words).await
+    }
+}
+
+/// What is printed, standard error behind `!`, with the state directory's name taken out.
+async fn types(dir: &std::path::Path, words: &[&str]) -> (Exit, String) {
+    let mut all = vec!["outboard", "--state-dir", dir.to_str().unwrap()];
+    all.extend(words);
+    let args = Args::try_parse_from(all).unwrap();
+    let (mut screen, printed) = Screen::for_test(100, args.json);
+    let exit = match dispatch(&args, &mut screen).await {
+        Ok(exit) => exit,
+        Err(trouble) => screen.trouble(&trouble),
+    };
+    (exit, printed.text().replace(dir.to_str().unwrap(), "STATE"))
+}
+
+fn three() -> Fake {
+    Fake::new(vec![active("geo", 60), failed("github"), registered("bash-ls")])
+}
+
+#[tokio::test]
+async fn status_is_printed_whole_or_in_part() {
+    let world = World::new(three());
+    let (exit, text) = world.types(&["status", "g*"]).await;
+    assert_eq!(exit, Exit::Done);
+    insta::assert_snapshot!(text);
+    let (_, json) = world.types(&["status", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["schema"], &json["plugins"][0]["state"]), (&json!(1), &json!("failed")));
+}
+
+#[tokio::test]
+async fn list_prints_ids() {
+    assert_eq!(World::new(three()).types(&["list"]).await.1, "bash-ls\ngeo\ngithub\n");
+}
+
+#[tokio::test]
+async fn errors_have_one_shape_and_their_exit_code() {
+    let world = World::new(three());
+    let mut all = String::new();
+    for words in [
+        &["status", "githup"][..],
+        &["why", "nothing-like-it"],
+        &["stop"],
+        &["call", "geo", "m", "7"],
+    ] {
+        let (exit, text) = world.types(words).await;
+        all.push_str(&format!("$ outboard {}  ({})\n{text}", words.join(" "), exit as u8));
+    }
+    let nowhere = tempfile::tempdir().unwrap();
+    for words in [&["status"][..], &["call", "geo", "m"]] {
+        let (exit, text) = types(nowhere.path(), words).await;
+        all.push_str(&format!("$ outboard {}  ({})\n{text}", words.join(" "), exit as u8));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[tokio::test]
+async fn a_stop_that_left_something_is_no_success() {
+    let world = World::new(three());
+    world.fake.with(|state| {
+        state.outcomes = vec![outcome("geo", 20, Ended::Unkillable { pid: Some(9) })];
+    });
+    let (exit, text) = world.types(&["stop", "geo", "--now"]).await;
+    assert_eq!(exit, Exit::Unavailable);
+    assert!(text.contains("pid 9 survived SIGKILL"), "{text}");
+    assert_eq!(world.fake.with(|state| state.asked.clone()), ["stop geo now"]);
+}
+
+#[tokio::test]
+async fn a_change_is_watched_until_its_answer_is_there() {
+    let world = World::new(three());
+    world.fake.with(|state| {
+        state.hold = true;
+        state.outcomes = vec![outcome("geo", 20, Ended::Stopped(None))];
+    });
+    let fake = world.fake.clone();
+    let happens = async move {
+        // The verb reads events before it asks.
+        while fake.with(|state| state.asked.is_empty()) {
+            tokio::task::yield_now().await;
+        }
+        let gone = json!({"took_ms": 20, "exit": {"code": 0}, "swept": 0, "by_itself": false,
+            "rungs": [{"rung": "exit", "ms": 20}]});
+        fake.emit(fake::event(1, 0, "geo", "stop.finished", gone));
+        fake.open_gate();
+    };
+    let ((exit, text), ()) = tokio::join!(world.types(&["stop", "geo"]), happens);
+    assert_eq!(exit, Exit::Done);
+    // Known from the event or from the answer, whichever came first, and said once.
+    assert_eq!(text.matches("geo  stopped").count(), 1, "{text}");
+    assert!(text.ends_with("It stays down until `start` or the next `run`.\n"), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_not_waited_for_is_under_way() {
+    let world = World::new(three());
+    let (exit, text) = world.types(&["restart", "g*", "--no-wait"]).await;
+    assert_eq!((exit, text.as_str()), (Exit::Done, "restart is under way: geo, github\n"));
+}
+
+#[tokio::test]
+async fn shutdown_says_each_last_word() {
+    let world = World::new(three());
+    world.fake.with(|state| {
+        state.outcomes = vec![
+            outcome("geo", 20, Ended::Stopped(None)),
+            outcome("github", 0, Ended::Unchanged),
+            outcome("bash-ls", 0, Ended::Unchanged),
+        ];
+    });
+    let (exit, text) = world.types(&["shutdown"]).await;
+    assert_eq!(exit, Exit::Done);
+    assert_eq!(text, "geo      stopped      0.02s\noutboard has ended.\n");
+}
+
+#[tokio::test]
+async fn logs_and_events_are_printed() {
+    let world = World::new(three());
+    world.fake.with(|state| {
+        state.lines = vec![
+            fake::line(0, "geo", LogSource::Err, None, "one"),
+            fake::line(1, "geo", LogSource::Log, Some("warn"), "two"),
+        ];
+    });
+    world.fake.emit(fake::event(1, 0, "geo", "probe.missed", json!({"misses": 1, "of": 3})));
+    let (_, text) = world.types(&["logs", "geo", "-n", "1"]).await;
+    assert!(text.ends_with("warn  two\n"), "{text}");
+    assert_eq!(text.lines().count(), 1);
+    let (_, text) = world.types(&["logs", "--all", "--source", "err", "--json"]).await;
+    assert!(
+        text.starts_with(r#"{"schema":1,"at":"2026-03-01T03:12:04.118000Z","plugin":"geo""#),
+        "{text}"
+    );
+    let (_, text) = world.types(&["events"]).await;
+    assert!(text.ends_with("geo/6  probe unanswered, 1 of 3\n"), "{text}");
+}
+
+#[tokio::test]
+async fn following_ends_with_the_supervisor() {
+    let world = World::new(three());
+    world.fake.with(|state| state.lines = vec![fake::line(0, "geo", LogSource::Err, None, "past")]);
+    let World { dir, fake, _server: server } = world;
+    let end = async {
+        while fake.readers() < 1 {
+            tokio::task::yield_now().await;
+        }
+        // Already in the past: not printed twice. The second one is new.
+        fake.say(fake::line(0, "geo", LogSource::Err, None, "past"));
+        fake.say(fake::line(5, "geo", LogSource::Err, None, "new"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.stop().await;
+    };
+    let ((exit, text), ()) = tokio::join!(types(dir.path(), &["logs", "geo", "-f"]), end);
+    assert_eq!(exit, Exit::Done);
+    let lines: Vec<_> = text.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(lines, ["past", "new", "ended"], "{text}");
+}
+
+fn crashed(id: &str) -> Dossier {
+    let failure = fake::failure(Class::Exit, "exit", "it exited", Some(ProcessExit::Code(1)));
+    Dossier {
+        failure,
+        view: failed(id),
+        last_words: vec!["one".to_owned(), "two".to_owned()],
+        stderr_lines: 2,
+        timeline: Vec::new(),
+        lost: Vec::new(),
+        lost_total: 0,
+        earlier: Vec::new(),
+        cpu: None,
+        peak_kib: None,
+    }
+}
+
+#[tokio::test]
+async fn why_can_show_the_last_words_alone() {
+    let world = World::new(three());
+    world.fake.with(|state| state.dossier = Some(crashed("github")));
+    assert_eq!(world.types(&["why", "github", "--stderr"]).await.1, "one\ntwo\n");
+    let (exit, text) = world.types(&["why", "github"]).await;
+    assert_eq!(exit, Exit::Done);
+    assert!(text.starts_with("github is failed: exit 1. One careful try in 11s.\n"), "{text}");
+}
+
+fn plan(once_active: Option<Duration>) -> Plan {
+    let up = ["geo".to_owned()].into();
+    Plan { mode: Mode::Pretty, expected: Expected { up, ..Expected::default() }, once_active }
+}
+
+fn state(seq: u64, from: &str, to: &str) -> crate::host::EventRecord {
+    fake::event(seq, 0, "geo", "plugin.state", json!({"from": from, "to": to, "reason": ""}))
+}
+
+/// Runs `supervise` with a backend whose plugin turns to `states`, one after another; the supervisor has ended once
+/// it was told to.
+async fn run_until(plan: Plan, states: &[&str]) -> (Result<Exit, Trouble>, String, Vec<String>) {
+    let fake = Fake::new(vec![registered("geo")]);
+    fake.with(|state| {
+        state.dossier = Some(crashed("geo"));
+        state.outcomes = vec![outcome("geo", 20, Ended::Stopped(None))];
+    });
+    let (mut screen, printed) = Screen::for_test(100, false);
+    let ended = fake.clone();
+    let stopped = async move {
+        while ended.with(|state| state.asked.is_empty()) {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    };
+    let begin = || {
+        let mut from = "registered";
+        for (seq, to) in states.iter().enumerate() {
+            fake.emit(state(seq as u64 + 1, from, to));
+            from = to;
+        }
+    };
+    let exit = supervise(&fake, &plan, begin, stopped, &mut screen).await;
+    (exit, printed.text(), fake.with(|state| state.asked.clone()))
+}
+
+#[tokio::test]
+async fn once_active_ends_when_all_are() {
+    let minute = Some(Duration::from_secs(60));
+    let (exit, text, asked) = run_until(plan(minute), &["starting", "active"]).await;
+    assert_eq!((exit, asked), (Ok(Exit::Done), vec!["shutdown".to_owned()]));
+    assert!(text.contains("1 active after"), "{text}");
+}
+
+#[tokio::test]
+async fn once_active_ends_at_the_first_failure_and_says_why() {
+    let minute = Some(Duration::from_secs(60));
+    let (exit, text, _) = run_until(plan(minute), &["starting", "failed"]).await;
+    assert_eq!(exit, Ok(Exit::Unavailable));
+    assert!(text.contains("! error: geo is failed: exit 1."), "{text}");
+}
+
+#[tokio::test]
+async fn once_active_does_not_wait_for_ever() {
+    let soon = Some(Duration::from_millis(20));
+    let (exit, _, asked) = run_until(plan(soon), &["starting"]).await;
+    let trouble = exit.unwrap_err();
+    assert_eq!((trouble.exit, asked), (Exit::Deadline, vec!["shutdown".to_owned()]));
+    assert_eq!(trouble.cause, ["not there yet: geo"]);
+}
+
+#[tokio::test]
+async fn a_supervisor_that_somebody_else_ended_is_no_failure() {
+    let fake = Fake::new(vec![active("geo", 1)]);
+    let (mut screen, printed) = Screen::for_test(100, false);
+    let exit = supervise(&fake, &plan(None), || {}, async { Ok(()) }, &mut screen).await;
+    assert_eq!(exit, Ok(Exit::Done));
+    assert!(printed.text().ends_with("outboard has ended.\n"), "{}", printed.text());
+}
+
+#[tokio::test]
+async fn a_supervisor_that_had_to_end_says_so() {
+    let fake = Fake::new(vec![active("geo", 1)]);
+    let (mut screen, _) = Screen::for_test(100, false);
+    let lost = async { Err(Trouble::new(Exit::Unavailable, "the keeper died three times")) };
+    let exit = supervise(&fake, &plan(None), || {}, lost, &mut screen).await;
+    assert_eq!(exit.unwrap_err().exit, Exit::Unavailable);
+}

@@ -1,0 +1,78 @@
+//! The command line: arguments, one verb per file, and rendering, the only place that prints.
+//!
+//! Verbs talk to a running supervisor through [`crate::control`]; only `run` is one itself, and `check` only reads
+//! manifests.
+//!
+//! **Absent by design:** processes, JSON-RPC to plugins, decisions about what runs.
+
+mod args;
+mod commands;
+mod diagnostics;
+mod exit;
+mod place;
+mod render;
+mod span;
+mod trouble;
+mod verbs;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::Args;
+use exit::Exit;
+use render::{Screen, ScreenOptions};
+
+/// Runs the command line of this process and returns its exit code.
+///
+/// A closed pipe ends it quietly: SIGPIPE stays ignored, as the Rust runtime leaves it, and a screen that nobody
+/// reads swallows what is printed.
+#[must_use]
+pub fn run() -> std::process::ExitCode {
+    diagnostics::init();
+    main(std::env::args_os().collect()).into()
+}
+
+fn main(words: Vec<OsString>) -> Exit {
+    let args = match Args::try_parse_from(words) {
+        Ok(args) => args,
+        Err(error) => return refuse(&error),
+    };
+    let mut screen = Screen::of_process(&ScreenOptions { quiet: args.quiet, json: args.json });
+    // One thread is enough for a command, and for a supervisor.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let trouble = trouble::Trouble::new(Exit::Unavailable, "no event loop is to be had")
+                .cause(error.to_string());
+            return screen.trouble(&trouble);
+        }
+    };
+    let ended = runtime.block_on(commands::dispatch(&args, &mut screen));
+    match ended {
+        Ok(exit) => exit,
+        Err(trouble) => screen.trouble(&trouble),
+    }
+}
+
+/// Help, version and wrong usage: clap's own words, save for a verb that does not exist.
+fn refuse(error: &clap::Error) -> Exit {
+    let mut screen = Screen::of_process(&ScreenOptions { quiet: false, json: false });
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            screen.print(&error.to_string());
+            Exit::Done
+        }
+        ErrorKind::InvalidSubcommand => match verbs::of_error(error) {
+            Some(word) => screen.trouble(&verbs::unknown(&word)),
+            None => usage(&mut screen, error),
+        },
+        _ => usage(&mut screen, error),
+    }
+}
+
+fn usage(screen: &mut Screen, error: &clap::Error) -> Exit {
+    screen.complain(&error.to_string());
+    Exit::Usage
+}

@@ -1,0 +1,312 @@
+//! Events in words: for `events`, the timeline of `why`, and `run` where nobody watches a terminal.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::screen::{Screen, Tone};
+use super::stop;
+use super::text::{clock, visible};
+use crate::control::api::{Event, EventItem, Exit};
+use crate::control::words::{count, exit, span};
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    Info,
+    Warn,
+    Error,
+}
+
+impl Level {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+
+    pub(super) fn tone(self) -> Tone {
+        match self {
+            Self::Info => Tone::Plain,
+            Self::Warn => Tone::Warning,
+            Self::Error => Tone::Bad,
+        }
+    }
+}
+
+/// One item of the events, as a line.
+pub(in crate::cli) fn item(screen: &mut Screen, item: &EventItem) {
+    match item {
+        EventItem::Event(event) => line(screen, event),
+        EventItem::Missed(missed) if screen.is_json() => {
+            screen.json_line(&serde_json::json!({ "missed": missed }));
+        }
+        EventItem::Missed(missed) => {
+            screen.line(&format!(
+                "------------ {missed} events went by faster than they could be shown"
+            ));
+        }
+    }
+}
+
+/// One event, as a line.
+pub(in crate::cli) fn line(screen: &mut Screen, event: &Event) {
+    if screen.is_json() {
+        screen.json_line(event);
+        return;
+    }
+    let (level, words) = describe(event);
+    let before = format!("{} {}  ", clock(&event.at, screen.zone()), about(event));
+    screen.toned(&before, level.tone(), &visible(&words), "");
+}
+
+/// Whom an event is about.
+pub(super) fn about(event: &Event) -> String {
+    match &event.plugin {
+        Some(id) if event.generation > 0 => format!("{}/{}", visible(id), event.generation),
+        Some(id) => visible(id).into_owned(),
+        None => "outboard".to_owned(),
+    }
+}
+
+/// What happened, in words, and how much it matters.
+///
+/// An event of a newer supervisor is told by its name and its members: none is left out.
+pub(super) fn describe(event: &Event) -> (Level, String) {
+    use Level::{Error, Info, Warn};
+    let f = Fields(event);
+    match event.event.as_str() {
+        "supervisor.started" => {
+            (Info, format!("outboard {} started, pid {}", f.text("version"), f.text("pid")))
+        }
+        "supervisor.stopping" => (Info, with("stopping", "asked by ", &f.text("by"))),
+        "supervisor.stopped" => (Info, with("stopped", "", &f.text("reason"))),
+        "keeper.started" => (Info, format!("keeper started, pid {}", f.text("pid"))),
+        "keeper.died" => (
+            Error,
+            with(
+                "the keeper died, and its plugins with it; they start again",
+                "",
+                &f.text("message"),
+            ),
+        ),
+        "plugin.registered" => (Info, "registered".to_owned()),
+        "plugin.removed" => (Info, "removed".to_owned()),
+        "plugin.state" => (state_level(&f.text("to")), with(&f.text("to"), "", &f.text("reason"))),
+        "plugin.phase" => (Info, phase(&f.text("phase")).to_owned()),
+        "plugin.phase_extended" => {
+            (Info, format!("still at work on its start; it may take up to {}", f.span("up_to_ms")))
+        }
+        "plugin.spawned" => {
+            (Info, with(&format!("spawned pid {}", f.text("pid")), "", &f.words("command")))
+        }
+        "plugin.opened" => (Info, opened(event).unwrap_or_else(|| "handshake answered".to_owned())),
+        "plugin.exited" => (Warn, f.exit().map_or_else(|| "ended".to_owned(), |end| exit(&end))),
+        "plugin.failure" => (Error, failure(event)),
+        "plugin.unkillable" => {
+            (Error, format!("pid {} survived SIGKILL; its calls are refused", f.text("pid")))
+        }
+        "plugin.executable_changed" => {
+            (Info, with("its executable changed", "", &f.text("executable")))
+        }
+        "restart.scheduled" => {
+            (Warn, format!("starts again in {}, attempt {}", f.span("after_ms"), f.text("attempt")))
+        }
+        "restart.gave_up" => (Error, gave_up(event)),
+        "probe.missed" => {
+            (Warn, format!("probe unanswered, {} of {}", f.text("misses"), f.text("of")))
+        }
+        "probe.excused" => (
+            Info,
+            format!(
+                "silent {}, excused by its work for up to {}",
+                f.span("silent_ms"),
+                f.span("up_to_ms")
+            ),
+        ),
+        "health.changed" => {
+            let level = if f.text("to") == "ok" { Info } else { Warn };
+            (
+                level,
+                with(
+                    &format!("health {} -> {}", f.text("from"), f.text("to")),
+                    "",
+                    &f.text("message"),
+                ),
+            )
+        }
+        "stop.rung" => (Info, stop::step(event)),
+        "stop.finished" => (Info, stop::finished(event)),
+        "dependency.waiting" => (Info, format!("waits for {}", f.list("on"))),
+        "wire.junk" => (
+            Warn,
+            with(
+                &format!(
+                    "{} on stdout that are no messages",
+                    count(f.number("lines"), "line", "lines")
+                ),
+                "",
+                &f.text("excerpt"),
+            ),
+        ),
+        "wire.too_long" => (Warn, "a message that is too long was skipped".to_owned()),
+        "wire.orphan_reply" => (Warn, format!("it answered {}, which nobody asked", f.text("id"))),
+        "log.dropped" => {
+            (Warn, format!("{} dropped", count(f.number("n"), "log line", "log lines")))
+        }
+        "clock.stall" => {
+            (Warn, format!("the machine stood still for {}; no plugin is blamed", f.span("ms")))
+        }
+        "process.stray" => {
+            (Warn, format!("pid {} belongs to no plugin for sure; it is watched", f.text("pid")))
+        }
+        "storm.began" => {
+            (Warn, "many plugins fail at once: one restart a second from now on".to_owned())
+        }
+        "reaper.removed" => (
+            Info,
+            format!("{} of an earlier run removed", count(f.number("n"), "process", "processes")),
+        ),
+        "reaper.skipped" => (
+            Warn,
+            format!(
+                "{} left alone: not ours for sure",
+                count(f.number("n"), "process", "processes")
+            ),
+        ),
+        "config.rejected" => (Error, with("its manifest is refused", "", &f.list("problems"))),
+        "config.applied" => (Info, format!("revision {} applied", f.text("revision"))),
+        "internal.surprise" => {
+            (Warn, format!("surprised by {} while {}", f.text("what"), f.text("state")))
+        }
+        "internal.panic" => (Error, with("a part of outboard panicked", "", &f.text("message"))),
+        name => (Info, unknown(name, event)),
+    }
+}
+
+fn unknown(name: &str, event: &Event) -> String {
+    let members: Vec<String> = event
+        .fields
+        .iter()
+        .map(|(key, value)| match value {
+            Value::String(text) => format!("{key}={text}"),
+            other => format!("{key}={other}"),
+        })
+        .collect();
+    with(name, "", &members.join(" "))
+}
+
+/// `what`, and what is known beyond it.
+fn with(what: &str, before: &str, more: &str) -> String {
+    if more.is_empty() { what.to_owned() } else { format!("{what}: {before}{more}") }
+}
+
+fn state_level(to: &str) -> Level {
+    match to {
+        "failed" | "unkillable" => Level::Error,
+        "backoff" | "degraded" => Level::Warn,
+        _ => Level::Info,
+    }
+}
+
+fn phase(phase: &str) -> &str {
+    match phase {
+        "queued" => "waits for its turn to start",
+        "spawn" => "its process is being started",
+        "first_byte" => "runs; its first byte is awaited",
+        "handshake" => "first byte; handshake under way",
+        "ready" => "handshake answered; not ready yet",
+        other => other,
+    }
+}
+
+/// What an opening agreed on and offers: `2025-11-25, 14 tools`. The native protocol's version is no news.
+pub(super) fn opened(event: &Event) -> Option<String> {
+    let f = Fields(event);
+    let protocol = f.text("protocol");
+    let parts: Vec<String> = [protocol, f.text("offers")]
+        .into_iter()
+        .filter(|part| !part.is_empty() && part != "1")
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// The failure that an event tells of, in few words.
+pub(super) fn failure(event: &Event) -> String {
+    let f = Fields(event);
+    crate::control::words::failure(&crate::control::api::Failure {
+        class: f.text("class"),
+        detail: f.text("detail"),
+        message: f.text("message"),
+        at: String::new(),
+        generation: event.generation,
+        exit: f.exit(),
+    })
+}
+
+/// That it gave up, and what comes next.
+pub(super) fn gave_up(event: &Event) -> String {
+    let f = Fields(event);
+    let next = match event.fields.get("retry_after_ms") {
+        Some(Value::Number(_)) => format!("one careful try in {}", f.span("retry_after_ms")),
+        _ => "it stays down".to_owned(),
+    };
+    match f.number("restarts") {
+        0 => format!("gave up; {next}"),
+        n => format!(
+            "gave up after {} in {}; {next}",
+            count(n, "restart", "restarts"),
+            f.span("within_ms")
+        ),
+    }
+}
+
+/// An event's members, read leniently: an event of another version is still shown.
+pub(super) struct Fields<'a>(pub(super) &'a Event);
+
+impl Fields<'_> {
+    pub(super) fn text(&self, name: &str) -> String {
+        match self.0.fields.get(name) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        }
+    }
+
+    pub(super) fn number(&self, name: &str) -> u64 {
+        self.0.fields.get(name).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    pub(super) fn millis(&self, name: &str) -> Duration {
+        Duration::from_millis(self.number(name))
+    }
+
+    pub(super) fn span(&self, name: &str) -> String {
+        span(self.millis(name))
+    }
+
+    pub(super) fn list(&self, name: &str) -> String {
+        self.joined(name, ", ")
+    }
+
+    fn words(&self, name: &str) -> String {
+        self.joined(name, " ")
+    }
+
+    fn joined(&self, name: &str, between: &str) -> String {
+        match self.0.fields.get(name) {
+            Some(Value::Array(items)) => {
+                let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+                items.join(between)
+            }
+            _ => self.text(name),
+        }
+    }
+
+    pub(super) fn exit(&self) -> Option<Exit> {
+        let exit = self.0.fields.get("exit").filter(|exit| exit.is_object())?;
+        serde_json::from_value(exit.clone()).ok()
+    }
+}

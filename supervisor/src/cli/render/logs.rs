@@ -1,0 +1,38 @@
+//! Log lines: four sources, one clock.
+
+use super::screen::{Screen, Tone};
+use super::text::{clock, pad, visible};
+use crate::control::api::{LogLine, Source};
+
+/// One line.
+pub(in crate::cli) fn line(screen: &mut Screen, line: &LogLine) {
+    if screen.is_json() {
+        screen.json_line(line);
+        return;
+    }
+    let time = clock(&line.at, screen.zone());
+    let level = line.level.as_deref().map_or_else(String::new, |level| pad(&visible(level), 6));
+    let before = format!("{time} {}/{} ", visible(&line.plugin), line.generation);
+    let tone = match (line.source, line.level.as_deref()) {
+        (_, Some("error")) => Tone::Bad,
+        (_, Some("warn")) => Tone::Warning,
+        (Source::Host, _) => Tone::Faint,
+        _ => Tone::Plain,
+    };
+    screen.toned(
+        &before,
+        tone,
+        &pad(line.source.word(), 5),
+        &format!(" {level}{}", visible(&line.text)),
+    );
+}
+
+/// Lines that went by unread.
+pub(in crate::cli) fn missed(screen: &mut Screen, missed: u64) {
+    if screen.is_json() {
+        screen.json_line(&serde_json::json!({ "missed": missed }));
+    } else {
+        screen
+            .line(&format!("------------ {missed} lines went by faster than they could be shown"));
+    }
+}

@@ -1,0 +1,21 @@
+//! From answers to text: tables, screens, JSON. The only place that prints.
+//!
+//! Words carry the meaning and colour only helps; trouble comes first; a table never wraps. The answer goes to
+//! standard output; progress, warnings and errors go to standard error.
+
+pub(super) mod change;
+pub(super) mod events;
+pub(super) mod json;
+pub(super) mod logs;
+pub(super) mod run;
+mod screen;
+pub(super) mod status;
+mod stop;
+mod table;
+mod text;
+pub(super) mod why;
+
+pub(super) use screen::{Screen, ScreenOptions};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Standard output and standard error, as one thing to print on.
+
+use std::io::{self, IsTerminal, Write};
+
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::text;
+use crate::cli::exit::Exit;
+use crate::cli::trouble::Trouble;
+use crate::control::api::{SCHEMA, State};
+
+/// Columns when the terminal does not say how many it has.
+const DEFAULT_WIDTH: usize = 80;
+
+/// Columns at most: longer lines are hard to read.
+const MOST_WIDTH: usize = 100;
+
+/// The global flags that concern printing.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct ScreenOptions {
+    pub(in crate::cli) quiet: bool,
+    pub(in crate::cli) json: bool,
+}
+
+/// Where a command prints.
+///
+/// A closed pipe is no error: what is printed to it is dropped, and [`Screen::is_gone`] says so, for those who would
+/// print for ever.
+pub(in crate::cli) struct Screen {
+    out: Stream,
+    err: Stream,
+    quiet: bool,
+    json: bool,
+    width: usize,
+    zone: TimeZone,
+}
+
+struct Stream {
+    to: Box<dyn Write>,
+    gone: bool,
+    terminal: bool,
+    colour: bool,
+}
+
+impl Stream {
+    fn new(to: Box<dyn Write>, terminal: bool, may_colour: bool) -> Self {
+        Self { to, gone: false, terminal, colour: terminal && may_colour }
+    }
+
+    fn write(&mut self, text: &str) {
+        if self.gone {
+            return;
+        }
+        // Whatever the reason (a closed pipe, a full disk), there is nobody left to tell.
+        let written = self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush());
+        self.gone = written.is_err();
+    }
+}
+
+/// What a word means; how it is coloured where that helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Tone {
+    Plain,
+    Good,
+    Warning,
+    Bad,
+    Faint,
+}
+
+impl Tone {
+    pub(super) fn of_state(state: State) -> Self {
+        match state {
+            State::Failed | State::Unkillable => Self::Bad,
+            State::Backoff
+            | State::Degraded
+            | State::Starting
+            | State::Stopping
+            | State::Loaded => Self::Warning,
+            State::Active => Self::Good,
+            State::Registered | State::Unknown => Self::Plain,
+        }
+    }
+
+    fn paint(self, text: &str) -> String {
+        let code = match self {
+            Self::Plain => return text.to_owned(),
+            Self::Good => "32",
+            Self::Warning => "33",
+            Self::Bad => "1;31",
+            Self::Faint => "2",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+impl Screen {
+    /// The screen of this process.
+    pub(in crate::cli) fn of_process(options: &ScreenOptions) -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        // https://no-color.org
+        let may_colour = !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
+        Self {
+            out: Stream::new(Box::new(io::stdout()), io::stdout().is_terminal(), may_colour),
+            err: Stream::new(Box::new(io::stderr()), io::stderr().is_terminal(), may_colour),
+            quiet: options.quiet,
+            json: options.json,
+            width: columns(),
+            zone: TimeZone::system(),
+        }
+    }
+
+    /// A screen that keeps what is printed, standard error behind `!`.
+    #[cfg(test)]
+    pub(in crate::cli) fn for_test(width: usize, json: bool) -> (Self, Printed) {
+        let printed = Printed::default();
+        let stream = |mark| Stream::new(Box::new(printed.stream(mark)), false, false);
+        let screen = Self {
+            out: stream(""),
+            err: stream("! "),
+            quiet: false,
+            json,
+            width,
+            zone: TimeZone::UTC,
+        };
+        (screen, printed)
+    }
+
+    #[cfg(test)]
+    pub(in crate::cli) fn break_pipe(&mut self) {
+        self.out.gone = true;
+    }
+
+    /// Whether JSON is asked for.
+    pub(in crate::cli) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether people read standard output as it comes.
+    pub(in crate::cli) fn is_terminal(&self) -> bool {
+        self.out.terminal
+    }
+
+    /// Whether nobody reads standard output any more.
+    pub(in crate::cli) fn is_gone(&self) -> bool {
+        self.out.gone
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    pub(super) fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// A line of the answer.
+    pub(in crate::cli) fn line(&mut self, line: &str) {
+        if !self.quiet {
+            self.out.write(&format!("{line}\n"));
+        }
+    }
+
+    /// A line of the answer, part of which has a tone.
+    pub(super) fn toned(&mut self, before: &str, tone: Tone, word: &str, after: &str) {
+        let word = if self.out.colour { tone.paint(word) } else { word.to_owned() };
+        self.line(format!("{before}{word}{after}").trim_end());
+    }
+
+    /// Text of the answer, as it is.
+    pub(in crate::cli) fn print(&mut self, text: &str) {
+        if !self.quiet {
+            self.out.write(text);
+        }
+    }
+
+    /// A line of progress.
+    pub(in crate::cli) fn progress(&mut self, line: &str) {
+        if !self.quiet && !self.json {
+            self.err.write(&format!("{line}\n"));
+        }
+    }
+
+    /// Text of an error that has its shape already.
+    pub(in crate::cli) fn complain(&mut self, text: &str) {
+        self.err.write(text);
+    }
+
+    /// One JSON object that says its schema itself.
+    pub(in crate::cli) fn json(&mut self, value: &impl Serialize) {
+        self.json_text(serde_json::to_string(value));
+    }
+
+    /// One of many JSON objects, a line each, which do not say their schema.
+    pub(in crate::cli) fn json_line(&mut self, value: &impl Serialize) {
+        #[derive(Serialize)]
+        struct Line<'a, T: Serialize> {
+            schema: u32,
+            #[serde(flatten)]
+            value: &'a T,
+        }
+        self.json_text(serde_json::to_string(&Line { schema: SCHEMA, value }));
+    }
+
+    fn json_text(&mut self, text: serde_json::Result<String>) {
+        match text {
+            Ok(text) => self.line(&text),
+            Err(error) => {
+                self.complain(&format!("error: this cannot be said in JSON\n  {error}\n"))
+            }
+        }
+    }
+
+    /// An error in its shape; returns its exit code. With `-q` too: only errors are printed then.
+    pub(in crate::cli) fn trouble(&mut self, trouble: &Trouble) -> Exit {
+        let mut text = match self.err.colour {
+            true => format!("{} {}\n", Tone::Bad.paint("error:"), text::visible(&trouble.what)),
+            false => format!("error: {}\n", text::visible(&trouble.what)),
+        };
+        for cause in &trouble.cause {
+            text.push_str(&format!("  {}\n", text::visible(cause)));
+        }
+        if let Some(help) = &trouble.help {
+            text.push_str(&format!("help: {help}\n"));
+        }
+        self.complain(&text);
+        trouble.exit
+    }
+}
+
+fn columns() -> usize {
+    let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    let variable = || std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    terminal().or_else(variable).filter(|width| *width > 0).unwrap_or(DEFAULT_WIDTH).min(MOST_WIDTH)
+}
+
+/// What a test's screen printed, line by line.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(in crate::cli) struct Printed(std::rc::Rc<std::cell::RefCell<String>>);
+
+#[cfg(test)]
+impl Printed {
+    fn stream(&self, mark: &'static str) -> impl Write + use<> {
+        struct Marked(Printed, &'static str);
+        impl Write for Marked {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let text = std::str::from_utf8(bytes).expect("a screen prints text");
+                for line in text.split_inclusive('\n') {
+                    self.0.0.borrow_mut().push_str(&format!("{}{line}", self.1));
+                }
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        Marked(self.clone(), mark)
+    }
+
+    /// Everything so far.
+    pub(in crate::cli) fn text(&self) -> String {
+        self.0.borrow().clone()
+    }
+}

@@ -1,0 +1,247 @@
+//! The why screen: the verdict in one sentence, then the evidence, in the order in which a tired person needs it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::events::describe;
+use super::screen::{Screen, Tone};
+use super::text::{clock, fit, visible};
+use crate::control::api::{Dossier, Event, Failure, Plugin, State, Why};
+use crate::control::words::{count, failure, span};
+
+/// The column in which the evidence begins.
+const INDENT: usize = 10;
+
+/// The whole dossier. `now` turns "in 11s" into a time of day.
+pub(in crate::cli) fn why(screen: &mut Screen, why: &Why, now: Timestamp) {
+    if screen.is_json() {
+        screen.json(why);
+        return;
+    }
+    let plugin = &why.plugin;
+    let id = visible(&plugin.id).into_owned();
+    let Some(dossier) = &why.dossier else {
+        let (tone, after) = match &why.refused {
+            Some(_) => (Tone::of_state(plugin.state), ": its manifest is refused."),
+            None => (Tone::of_state(plugin.state), ", and has not failed."),
+        };
+        screen.toned(&format!("{id} is "), tone, plugin.state.word(), after);
+        for line in why.refused.iter().flat_map(|text| text.lines()) {
+            screen.line(&format!("  {}", visible(line)));
+        }
+        return;
+    };
+    let after = verdict(plugin, dossier);
+    screen.toned(&format!("{id} is "), Tone::of_state(plugin.state), plugin.state.word(), &after);
+    for line in why.refused.iter().flat_map(|text| text.lines()) {
+        screen.line(&format!("  {}", visible(line)));
+    }
+    said(screen, dossier);
+    if let Some(pattern) = pattern(dossier) {
+        field(screen, "pattern", &pattern);
+    }
+    lost(screen, dossier);
+    timeline(screen, dossier);
+    if let Some(next) = next(screen, plugin, now) {
+        field(screen, "next", &next);
+    }
+    field(screen, "do", &advice(plugin, dossier));
+    screen.line(&tail(dossier));
+}
+
+/// Only what it wrote to standard error.
+pub(in crate::cli) fn stderr(screen: &mut Screen, why: &Why) {
+    let Some(dossier) = &why.dossier else { return };
+    for line in &dossier.stderr {
+        if screen.is_json() {
+            screen.json_line(&serde_json::json!({ "stderr": line }));
+        } else {
+            screen.line(&visible(line));
+        }
+    }
+}
+
+/// What follows on "github is failed": `: exit 1, 6 times in 27s. One careful try in 11s.`
+pub(in crate::cli) fn verdict(plugin: &Plugin, dossier: &Dossier) -> String {
+    let mut text = visible(&failure(&dossier.failure)).into_owned();
+    let alike: Vec<&Failure> = alike(dossier);
+    if let Some(first) = alike.first() {
+        let times = alike.len() + 1;
+        match between(&first.at, &dossier.failure.at) {
+            Some(within) => text.push_str(&format!(", {times} times in {}", span(within))),
+            None => text.push_str(&format!(", {times} times")),
+        }
+    }
+    match (plugin.state, plugin.next_try_ms) {
+        (State::Failed, Some(ms)) => format!(": {text}. One careful try in {}.", millis(ms)),
+        (State::Failed, None) => format!(": {text}. It stays down until it is started."),
+        (State::Backoff, Some(ms)) => format!(": {text}. It starts again in {}.", millis(ms)),
+        (State::Active | State::Degraded, _) => {
+            format!(" again, generation {}. Its last failure: {text}.", plugin.generation)
+        }
+        _ => format!(". Its last failure: {text}."),
+    }
+}
+
+fn millis(ms: u64) -> String {
+    span(Duration::from_millis(ms))
+}
+
+/// The failures just before the last one that are like it, oldest first.
+fn alike(dossier: &Dossier) -> Vec<&Failure> {
+    let like = |failure: &&Failure| {
+        failure.class == dossier.failure.class && failure.exit == dossier.failure.exit
+    };
+    let mut alike: Vec<&Failure> = dossier.earlier.iter().rev().take_while(like).collect();
+    alike.reverse();
+    alike
+}
+
+fn between(from: &str, to: &str) -> Option<Duration> {
+    let (from, to): (Timestamp, Timestamp) = (from.parse().ok()?, to.parse().ok()?);
+    Duration::try_from(to.duration_since(from)).ok()
+}
+
+fn said(screen: &mut Screen, dossier: &Dossier) {
+    match dossier.stderr.iter().rev().find(|line| !line.trim().is_empty()) {
+        Some(last) => {
+            let more = match dossier.stderr_lines {
+                0 | 1 => String::new(),
+                n => format!("  (last of {n} stderr lines: --stderr)"),
+            };
+            let room = screen.width().saturating_sub(INDENT + more.chars().count());
+            let words = visible(last.trim()).into_owned();
+            field(screen, "said", &format!("{}{more}", fit(&words, room.max(20))));
+        }
+        // Nothing ran that could have said something.
+        None if matches!(dossier.failure.class.as_str(), "config" | "spawn") => {}
+        None => field(screen, "said", "nothing on stderr"),
+    }
+}
+
+fn pattern(dossier: &Dossier) -> Option<String> {
+    let alike = alike(dossier).len();
+    match (alike, dossier.earlier.len()) {
+        (_, 0) => None,
+        (0, _) => {
+            let before = dossier.earlier.last().map(failure).unwrap_or_default();
+            Some(format!("the one before ended otherwise: {}", visible(&before)))
+        }
+        (alike, all) if alike == all => Some(format!("all {} ended like this", alike + 1)),
+        (alike, all) => Some(format!("the last {} of {} ended like this", alike + 1, all + 1)),
+    }
+}
+
+fn lost(screen: &mut Screen, dossier: &Dossier) {
+    if dossier.lost_total == 0 {
+        return;
+    }
+    let mut text = count(dossier.lost_total, "call", "calls");
+    if let Some(first) = dossier.lost.first() {
+        let safe = match first.sent {
+            true => "not safe to repeat: it was sent",
+            false => "safe to repeat: it was not sent",
+        };
+        let after = millis(first.after_ms);
+        text.push_str(&format!(": {}, failed after {after}; {safe}", visible(&first.method)));
+    }
+    field(screen, "lost", &text);
+    for call in dossier.lost.iter().skip(1).take(4) {
+        let sent = if call.sent { "sent" } else { "not sent" };
+        field(
+            screen,
+            "",
+            &format!("{}, failed after {}; {sent}", visible(&call.method), millis(call.after_ms)),
+        );
+    }
+    let shown = dossier.lost.len().min(5) as u64;
+    if dossier.lost_total > shown && shown > 0 {
+        field(screen, "", &format!("and {} more", dossier.lost_total - shown));
+    }
+}
+
+fn timeline(screen: &mut Screen, dossier: &Dossier) {
+    let room = screen.width().saturating_sub(INDENT);
+    let mut label = "timeline";
+    let mut open: Option<String> = None;
+    for event in &dossier.timeline {
+        let words = format!("{}  {}", clock(&event.at, screen.zone()), visible(&describe(event).1));
+        // Short steps of a start share a line: they are one story.
+        open = match open.take() {
+            Some(line)
+                if is_step(event) && line.chars().count() + words.chars().count() + 2 < room =>
+            {
+                Some(format!("{line} · {}", words.replacen("  ", " ", 1)))
+            }
+            Some(line) => {
+                field(screen, label, &fit(&line, room));
+                label = "";
+                Some(words)
+            }
+            None => Some(words),
+        };
+        if !is_step(event)
+            && let Some(line) = open.take()
+        {
+            field(screen, label, &fit(&line, room));
+            label = "";
+        }
+    }
+    if let Some(line) = open {
+        field(screen, label, &fit(&line, room));
+    }
+}
+
+fn is_step(event: &Event) -> bool {
+    matches!(event.event.as_str(), "plugin.phase" | "plugin.state" | "plugin.opened")
+}
+
+fn next(screen: &Screen, plugin: &Plugin, now: Timestamp) -> Option<String> {
+    let ms = plugin.next_try_ms?;
+    let what = match plugin.state {
+        State::Failed => "alone and watched; calls flow again once a probe is answered",
+        State::Backoff => "starts again",
+        _ => return None,
+    };
+    let at = now.checked_add(jiff::SignedDuration::from_millis(i64::try_from(ms).ok()?)).ok()?;
+    let at = at.to_zoned_datetime(screen.zone().clone()).strftime("%H:%M:%S").to_string();
+    Some(format!("{at}  generation {}, {what}", plugin.generation + 1))
+}
+
+fn advice(plugin: &Plugin, dossier: &Dossier) -> String {
+    let id = visible(&plugin.id);
+    let mended = match dossier.failure.class.as_str() {
+        "config" => format!("mend what it names in {}, then: ", visible(&plugin.manifest)),
+        "spawn" => "put the program in place, then: ".to_owned(),
+        "dependency" => return "outboard status".to_owned(),
+        _ => String::new(),
+    };
+    match plugin.state {
+        State::Active | State::Degraded => {
+            format!("nothing; what it says since: outboard logs {id}")
+        }
+        State::Backoff | State::Starting | State::Loaded => format!("outboard logs {id} -f"),
+        _ => format!("{mended}outboard restart {id}"),
+    }
+}
+
+fn tail(dossier: &Dossier) -> String {
+    let failure = &dossier.failure;
+    let mut parts = vec![format!("class {}", visible(&failure.class))];
+    if !failure.detail.is_empty() && failure.detail != failure.class {
+        parts.push(format!("detail {}", visible(&failure.detail)));
+    }
+    parts.push(format!("generation {}", failure.generation));
+    if let Some(ms) = dossier.cpu_ms {
+        parts.push(format!("cpu {}", millis(ms)));
+    }
+    if let Some(kib) = dossier.peak_kib {
+        parts.push(format!("peak {} MiB", kib.div_ceil(1024)));
+    }
+    parts.join(" · ")
+}
+
+fn field(screen: &mut Screen, name: &str, text: &str) {
+    screen.line(format!("{name:<INDENT$}{text}").trim_end());
+}
