@@ -271,7 +271,8 @@ impl Common {
     }
 }
 
-fn tell_exit(exit: &Exit, run: &Run) -> (Class, Detail) {
+/// The class of an end that nobody asked for, and its words.
+pub(crate) fn tell_exit(exit: &Exit, run: &Run) -> (Class, Detail) {
     let (class, detail, mut message) = match exit {
         Exit::Code(crate::restart::DO_NOT_RESTART) => {
             (Class::Exit, "do-not-restart", "exit 125: it asks not to be restarted".to_owned())

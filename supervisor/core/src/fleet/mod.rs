@@ -383,6 +383,11 @@ impl Fleet {
         }
     }
 
+    /// With all its data: two that are equal behave the same.
+    pub(crate) fn state(&self, key: Key) -> Option<&State> {
+        self.plugin(key).map(|plugin| &plugin.state)
+    }
+
     /// Something of it runs, and something can be done about it.
     fn is_alive(&self, key: Key) -> bool {
         self.plugin(key).is_some_and(|plugin| !plugin.standing().over)

@@ -214,10 +214,8 @@ fn launched(mut run: Run, stage: Stage, p: &mut Common, event: Event, cx: &mut C
         },
         Event::FirstByte => match stage {
             Stage::Spawn { .. } | Stage::FirstByte(_) => on(run, handshake(p, cx)),
-            Stage::Handshake { .. } => {
-                p.surprised(StateName::Starting, &event, cx);
-                on(run, stage)
-            }
+            // The frame that it began was faster.
+            Stage::Handshake { .. } => on(run, stage),
         },
         Event::StartProgress => on(run, progress(stage, p, cx)),
         Event::Said(report) => {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::event::{
-    Effect, Event, Exit, Note, Route, Rung, Settle, StateName, StopReason, StopRecord, Unavailable,
+    Class, Effect, Event, Exit, Note, Route, Rung, Settle, StateName, StopReason, StopRecord,
+    Unavailable,
 };
 use crate::ladder::{From, KILL_FLOOR, LEFTOVERS, Ladder};
 use crate::lifecycle::{State, Unkillable};
-use crate::plugin::{Common, Cx, Run, Wanted};
+use crate::plugin::{Common, Cx, Run, Wanted, tell_exit};
 use crate::restart::After;
 use crate::time::Time;
 use crate::timer::Timer;
@@ -118,7 +119,7 @@ impl Stopping {
     /// The tree is empty and nobody had said that the leader ended.
     pub(crate) fn gone_unannounced(run: Run, swept: u32, p: &mut Common, cx: &mut Cx<'_>) -> State {
         match p.ended(run, Exit::Unknown, cx) {
-            State::Stopping(stopping) => stopping.finish(swept, p, cx),
+            State::Stopping(stopping) => stopping.finish(swept, Class::Exit, p, cx),
             other @ (State::Registered(_)
             | State::Starting(_)
             | State::Loaded(_)
@@ -166,7 +167,7 @@ impl Stopping {
         };
         if rung > Rung::Drain {
             // The drain has had its time.
-            self.settle(cx);
+            self.settle(Settle::Stopped(self.reason()), cx);
         }
         cx.note(Note::RungReached { rung, within });
         cx.emit(Effect::Rung { rung, within, reason: self.reason() });
@@ -186,10 +187,11 @@ impl Stopping {
         }
     }
 
-    fn settle(&mut self, cx: &mut Cx<'_>) {
+    /// The calls that the drain left in flight.
+    fn settle(&mut self, settle: Settle, cx: &mut Cx<'_>) {
         if !self.settled {
             self.settled = true;
-            cx.emit(Effect::Settle(Settle::Stopped(self.reason())));
+            cx.emit(Effect::Settle(settle));
         }
     }
 
@@ -214,9 +216,10 @@ impl Stopping {
             }
             Event::Stop { now, reason } => self.stop(now, reason, p, cx),
             Event::Died(exit) => self.died(exit, p, cx),
-            Event::Gone { swept } => self.finish(swept, p, cx),
+            Event::Gone { swept } => self.finish(swept, Class::Exit, p, cx),
             // The order to spawn was on its way when the stop was decided, and came to nothing.
-            Event::Refused(_) | Event::SpawnFailed { .. } | Event::KeeperLost => self.finish(0, p, cx),
+            Event::Refused(_) | Event::SpawnFailed { .. } => self.finish(0, Class::Spawn, p, cx),
+            Event::KeeperLost => self.finish(0, Class::Keeper, p, cx),
             Event::Spawned { pid } => {
                 self.run.pid = Some(pid);
                 State::Stopping(self)
@@ -302,8 +305,9 @@ impl Stopping {
             p.surprised(StateName::Stopping, &Event::Died(exit), cx);
             return State::Stopping(self);
         }
+        let (class, _) = tell_exit(&exit, &self.run);
+        self.settle(Settle::Crashed { class, exit: Some(exit.clone()) }, cx);
         self.exit = Some(exit);
-        self.settle(cx);
         match self.stage {
             // The kill was for the whole tree, and its budget is running.
             Stage::Rung { rung: Rung::Kill, .. } | Stage::Sweep { .. } => {}
@@ -328,8 +332,7 @@ impl Stopping {
     }
 
     /// It survived the kill past its bound.
-    fn give_in(mut self, p: &mut Common, cx: &mut Cx<'_>) -> State {
-        self.settle(cx);
+    fn give_in(self, p: &mut Common, cx: &mut Cx<'_>) -> State {
         p.reason = "survived SIGKILL".into();
         p.set_route(Unkillable::route(), cx);
         cx.note(Note::BecameUnkillable { pid: self.run.pid });
@@ -338,8 +341,8 @@ impl Stopping {
     }
 
     /// Nothing of it is left.
-    fn finish(mut self, swept: u32, p: &mut Common, cx: &mut Cx<'_>) -> State {
-        self.settle(cx);
+    fn finish(mut self, swept: u32, class: Class, p: &mut Common, cx: &mut Cx<'_>) -> State {
+        self.settle(Settle::Crashed { class, exit: self.exit.clone() }, cx);
         self.leave_rung(cx.now);
         cx.emit(Effect::Retire { generation: p.generation });
         self.conclude(swept, p, cx)

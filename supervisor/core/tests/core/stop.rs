@@ -91,6 +91,8 @@ fn crash_09_an_exit_while_it_drains_is_by_itself_and_is_not_restarted() {
     world.run_for(secs(100));
     let record = record(&world, key);
     assert!(record.by_itself);
+    let crashed = Settle::Crashed { class: Class::Exit, exit: Some(Exit::Code(3)) };
+    assert_eq!(world.settles(key), [&crashed], "its calls did not end by the stop");
     assert_eq!(record.exit, Some(Exit::Code(3)));
     assert_eq!(
         world.rungs(key),

@@ -729,6 +729,14 @@ impl World {
         self.actors[&key].route.clone()
     }
 
+    /// A process is there, executes, and has not ended.
+    pub(crate) fn is_alive(&self, key: Key) -> bool {
+        self.actors[&key]
+            .process
+            .as_ref()
+            .is_some_and(|process| process.alive && process.executed.is_some())
+    }
+
     pub(crate) fn lives(&self, key: Key) -> bool {
         self.actors[&key].process.is_some()
     }
