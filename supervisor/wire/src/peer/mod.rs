@@ -16,27 +16,25 @@
 //! is accepted into it when another one ends; answers and notifications pass it by, because the plugin may need just
 //! those to end the call it is busy with.
 
+mod books;
 mod deadlines;
 mod lane;
 mod names;
 mod table;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
-
-use serde_json::value::RawValue;
 
 use crate::encode;
 use crate::id::Id;
-use crate::json::depth_within;
-use crate::message::{Message, decode};
 use deadlines::{Deadlines, Nanos, nanos};
 use lane::Lane;
 use names::Names;
 use table::{Call, Place, Slot, Table};
+pub use types::{Answered, Cancelled, Expired, Limits, NewCall, Refusal, Resolved, Settled};
 
 /// Bytes of data-lane frames handed to the writer at once, so that the control lane never waits behind more.
 const TAKE: usize = 64 << 10;
@@ -46,130 +44,6 @@ const MAX_ABANDONED: usize = 1024;
 
 /// Ids remembered as "an answer may still come" without holding their place.
 const MAX_LATE: usize = 256;
-
-/// What one side of a link bears. Sizes are bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Inbound frame; for the framer, kept here because it is said to the plugin in the opening.
-    pub max_frame: usize,
-    /// Outbound frame, without its LF.
-    pub max_send: usize,
-    /// Nesting, the outer object counted as 1, both directions.
-    pub max_depth: u32,
-    /// Pending calls, waiting ones included.
-    pub in_flight: usize,
-    /// Calls that the plugin gets at once.
-    pub concurrency: usize,
-    /// The outbound queue: what no byte of the pipe holds yet.
-    pub queue_bytes: usize,
-    pub queue_frames: usize,
-    /// Whether calls above `concurrency` wait; else they are refused.
-    pub queue_calls: bool,
-    /// The plugin's own requests in progress.
-    pub plugin_requests: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_frame: crate::DEFAULT_MAX_FRAME,
-            max_send: crate::DEFAULT_MAX_SEND,
-            max_depth: crate::DEFAULT_MAX_DEPTH,
-            in_flight: 1024,
-            concurrency: 64,
-            queue_bytes: 8 << 20,
-            queue_frames: 1024,
-            queue_calls: true,
-            plugin_requests: 64,
-        }
-    }
-}
-
-/// A call to be made.
-#[derive(Clone, Copy, Debug)]
-pub struct NewCall<'a> {
-    pub method: &'a str,
-    /// JSON text, written as it is; empty leaves the member out.
-    pub params: &'a str,
-    /// A point in time since the host's start.
-    pub deadline: Option<Duration>,
-    /// It keeps the plugin busy while it is open.
-    pub works: bool,
-    /// Of the host itself (opening, probe, drain, shutdown): control lane, exempt from all limits but `max_send` and
-    /// `max_depth`, not counted as in flight.
-    pub control: bool,
-}
-
-/// Why nothing was accepted. Nothing of it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The class of the error: `pending`, `concurrency`, `queue_bytes` or `queue_frames`.
-    Overloaded(&'static str),
-    TooLarge {
-        bytes: usize,
-    },
-    TooDeep,
-}
-
-/// A call that was cancelled.
-#[derive(Debug)]
-pub struct Cancelled<T> {
-    pub token: T,
-    pub method: Arc<str>,
-    /// It went to the writer: the plugin may act on it. Not taken back even while no byte is written yet.
-    pub sent: bool,
-    /// It was still queued and has been taken out: the plugin never hears of it.
-    pub unwritten_removed: bool,
-}
-
-/// A call whose deadline passed.
-#[derive(Debug)]
-pub struct Expired<T> {
-    pub id: u32,
-    pub token: T,
-    pub method: Arc<str>,
-    /// As in [`Cancelled`]. An unsent one was taken out of the queue, and its id is free again.
-    pub sent: bool,
-    /// When it was accepted.
-    pub since: Duration,
-}
-
-/// A pending call that an answer belongs to.
-#[derive(Debug)]
-pub struct Answered<T> {
-    pub id: u32,
-    pub token: T,
-    pub method: Arc<str>,
-    pub control: bool,
-    /// When it was accepted.
-    pub since: Duration,
-}
-
-/// Whose answer it is.
-#[derive(Debug)]
-pub enum Resolved<T> {
-    Pending(Answered<T>),
-    /// The caller has been told something else already.
-    Late,
-    /// Never sent, or answered before.
-    Unknown,
-}
-
-/// A call that ended with its link.
-#[derive(Debug)]
-pub struct Settled<T> {
-    pub id: u32,
-    pub token: T,
-    pub method: Arc<str>,
-    /// A byte of it was written. If not, a retry is safe for any method.
-    pub sent: bool,
-    /// Its params, where the writer has not taken its frame: it can be made again as it was. Empty for none.
-    pub params: Option<Box<str>>,
-    pub deadline: Option<Duration>,
-    pub control: bool,
-    /// When it was accepted.
-    pub since: Duration,
-}
 
 /// One side of a link. `T` is what completes a call; it is opaque here.
 #[derive(Debug)]
@@ -269,45 +143,6 @@ impl<T> Peer<T> {
             Ok(()) => Ok(self.accept(now, &call, token)),
             Err(refusal) => Err((refusal, token)),
         }
-    }
-
-    fn bytes_of(&mut self, call: &NewCall<'_>) -> usize {
-        let id = self.table.next_id();
-        encode::request_len(id, call.method, (!call.params.is_empty()).then_some(call.params))
-    }
-
-    fn accept(&mut self, now: Duration, call: &NewCall<'_>, token: T) -> u32 {
-        let id = self.table.next_id();
-        let params = (!call.params.is_empty()).then_some(call.params);
-        let write = |out: &mut Vec<u8>| encode::request(out, id, call.method, params);
-        let place = if call.control {
-            Place::Lane(self.control.push(id, write))
-        } else {
-            self.in_flight += 1;
-            self.working += usize::from(call.works);
-            if self.released < self.limits.concurrency {
-                self.released += 1;
-                Place::Lane(self.data.push(id, write))
-            } else {
-                Place::Waiting(self.waiting.push(id, write))
-            }
-        };
-        let deadline = call.deadline.map(nanos);
-        if let Some(at) = deadline {
-            let table = &self.table;
-            self.deadlines.add(at, id, |at, id| is_open(table, at, id));
-        }
-        self.table.insert(Call {
-            id,
-            works: call.works,
-            control: call.control,
-            place,
-            deadline,
-            since: nanos(now),
-            method: self.names.get(call.method),
-            token,
-        });
-        id
     }
 
     /// Accepts a notification. On the control lane only its size can be refused.
@@ -612,173 +447,6 @@ impl<T> Peer<T> {
         self.deadlines.relax();
         self.abandoned_order.shrink_to_fit();
         self.late.shrink_to_fit();
-    }
-
-    fn admit_call(&self, call: &NewCall<'_>, bytes: usize) -> Result<(), Refusal> {
-        self.admit_frame(bytes, call.params)?;
-        if call.control {
-            return Ok(());
-        }
-        if self.in_flight >= self.limits.in_flight {
-            return Err(Refusal::Overloaded("pending"));
-        }
-        if self.released >= self.limits.concurrency && !self.limits.queue_calls {
-            return Err(Refusal::Overloaded("concurrency"));
-        }
-        self.admit_queue(bytes)
-    }
-
-    fn admit_frame(&self, bytes: usize, params: &str) -> Result<(), Refusal> {
-        if bytes > self.limits.max_send {
-            return Err(Refusal::TooLarge { bytes });
-        }
-        // The frame's outer object is the first level. Short texts cannot be that deep.
-        let levels = self.limits.max_depth.saturating_sub(1);
-        if params.len() > levels as usize && !depth_within(params.as_bytes(), levels) {
-            return Err(Refusal::TooDeep);
-        }
-        Ok(())
-    }
-
-    fn admit_queue(&self, bytes: usize) -> Result<(), Refusal> {
-        let queued = self.queued_bytes();
-        if queued == 0 {
-            return Ok(());
-        }
-        if queued + bytes > self.limits.queue_bytes {
-            return Err(Refusal::Overloaded("queue_bytes"));
-        }
-        if self.queued_frames() >= self.limits.queue_frames {
-            return Err(Refusal::Overloaded("queue_frames"));
-        }
-        Ok(())
-    }
-
-    fn can_release(&self) -> bool {
-        self.released < self.limits.concurrency && !self.waiting.is_empty()
-    }
-
-    /// Lets waiting calls into their lane as far as the concurrency limit allows.
-    fn release(&mut self) {
-        if !self.can_release() {
-            return;
-        }
-        while self.can_release() {
-            let Some((id, range)) = self.waiting.pop() else { break };
-            let waiting = &self.waiting;
-            let ticket = self.data.push(id, |out| out.extend_from_slice(waiting.slice(range)));
-            if let Some(call) = self.table.pending_mut(id) {
-                call.place = Place::Lane(ticket);
-            }
-            self.released += 1;
-        }
-        self.waiting.settle();
-    }
-
-    /// Takes a pending call from its caller, and out of the queue if it is still there. Second: it was sent.
-    fn give_up(&mut self, id: u32, keep: bool) -> Option<(Call<T>, bool)> {
-        let sent = matches!(self.table.pending(id)?.place, Place::Out { .. });
-        if sent && keep {
-            let call = self.table.abandon(id)?;
-            self.uncount(&call);
-            self.abandoned += 1;
-            self.working += usize::from(call.works && !call.control);
-            self.remember_abandoned(id);
-            return Some((call, true));
-        }
-        let Slot::Pending(call) = self.table.remove(id) else { return None };
-        self.uncount(&call);
-        if sent {
-            self.remember_late(id);
-        } else {
-            self.withdraw(&call);
-            self.compact();
-        }
-        Some((call, sent))
-    }
-
-    fn uncount(&mut self, call: &Call<T>) {
-        if call.deadline.is_some() {
-            self.deadlines.close();
-        }
-        if !call.control {
-            self.in_flight -= 1;
-            self.working -= usize::from(call.works);
-            self.released -= usize::from(!matches!(call.place, Place::Waiting(_)));
-        }
-    }
-
-    /// The params of a call whose frame still lies in its lane, read back from there.
-    fn unwritten_params(&self, call: &Call<T>) -> Option<Box<str>> {
-        let frame = match call.place {
-            Place::Waiting(ticket) => self.waiting.frame(ticket),
-            Place::Lane(ticket) if call.control => self.control.frame(ticket),
-            Place::Lane(ticket) => self.data.frame(ticket),
-            Place::Out { .. } => None,
-        }?;
-        let frame = std::str::from_utf8(frame).ok()?.trim_end();
-        match decode(frame, u32::MAX).ok()? {
-            Message::Request { params, .. } => Some(params.map_or("", RawValue::get).into()),
-            Message::Notification { .. }
-            | Message::Response { .. }
-            | Message::OrphanError { .. } => None,
-        }
-    }
-
-    fn withdraw(&mut self, call: &Call<T>) {
-        match call.place {
-            Place::Waiting(ticket) => self.waiting.withdraw(ticket),
-            Place::Lane(ticket) if call.control => self.control.withdraw(ticket),
-            Place::Lane(ticket) => self.data.withdraw(ticket),
-            Place::Out { .. } => {}
-        }
-    }
-
-    fn compact(&mut self) {
-        let table = &mut self.table;
-        for (lane, is_waiting) in
-            [(&mut self.control, false), (&mut self.data, false), (&mut self.waiting, true)]
-        {
-            if lane.is_sparse() {
-                lane.compact(|id, ticket| {
-                    if let Some(call) = table.pending_mut(id) {
-                        call.place =
-                            if is_waiting { Place::Waiting(ticket) } else { Place::Lane(ticket) };
-                    }
-                });
-            }
-        }
-    }
-
-    fn remember_abandoned(&mut self, id: u32) {
-        self.abandoned_order.push_back(id);
-        while self.abandoned > MAX_ABANDONED {
-            let Some(oldest) = self.abandoned_order.pop_front() else { break };
-            if self.free_abandoned(oldest) {
-                self.remember_late(oldest);
-            }
-        }
-        if self.abandoned_order.len() > 2 * MAX_ABANDONED {
-            let table = &self.table;
-            self.abandoned_order.retain(|id| matches!(table.slot(*id), Slot::Abandoned { .. }));
-        }
-    }
-
-    /// False when the id is not abandoned, or no longer.
-    fn free_abandoned(&mut self, id: u32) -> bool {
-        let Slot::Abandoned { works, .. } = self.table.slot(id) else { return false };
-        self.working -= usize::from(*works);
-        self.abandoned -= 1;
-        self.table.remove(id);
-        true
-    }
-
-    /// An answer to this freed id is late for some time yet, and not unknown.
-    fn remember_late(&mut self, id: u32) {
-        if self.late.len() >= MAX_LATE {
-            self.late.pop_front();
-        }
-        self.late.push_back(id);
     }
 }
 
