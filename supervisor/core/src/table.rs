@@ -44,7 +44,7 @@ pub fn state_table() -> String {
         }
         // Writing into a String cannot fail.
         let mut line = |text: String| table.push_str(&(text.trim_end().to_owned() + "\n"));
-        line(format!("{name}"));
+        line(name.to_owned());
         for (event, outcome, words) in rows {
             line(format!("  {event:<26} -> {outcome:<32} {words}"));
         }
@@ -76,7 +76,7 @@ impl Sample {
         let mut fleet = Fleet::new(FleetPolicy { start_concurrency: 1, shutdown_cap, storm }, 0);
         let key = fleet.register(Time::ZERO, "sample".into(), policy, 0);
         let mut sample = Self { fleet, key, now: Time::ZERO };
-        let _: Effects = sample.fleet.start_enabled(Time::ZERO);
+        drop(sample.fleet.start_enabled(Time::ZERO));
         sample
     }
 
@@ -96,7 +96,7 @@ impl Sample {
 
     fn after(mut self, events: impl IntoIterator<Item = Event>) -> Self {
         for event in events {
-            let _: Effects = self.step(event);
+            drop(self.step(event));
         }
         self
     }
@@ -146,7 +146,7 @@ fn samples() -> Vec<(&'static str, Sample)> {
     };
     let queued = {
         let mut sample = Sample::active();
-        let _: Effects = sample.fleet.keeper_lost(sample.now);
+        drop(sample.fleet.keeper_lost(sample.now));
         sample
     };
     let missed = Sample::active().after([overdue(), overdue()]);

@@ -1,23 +1,23 @@
 //! Every plugin and what holds them together: order, turns, the storm guard, stalls, the stop of everything.
 
+mod configure;
 mod deadlines;
 mod settle;
 mod shutdown;
+mod stall;
 mod turns;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 pub(crate) use settle::Work;
 
-use crate::event::{Class, Detail, Effect, Event, HealthName, Note, Phase, Snapshot, StateName};
+use crate::event::{Effect, Event, HealthName, Phase, Snapshot, StateName};
 use crate::fleet::deadlines::Deadlines;
 use crate::fleet::shutdown::Shutdown;
 use crate::fleet::turns::Turns;
-use crate::lifecycle::{Registered, State};
-use crate::plugin::{Plugin, Wanted};
+use crate::lifecycle::State;
+use crate::plugin::Plugin;
 use crate::policy::{FleetPolicy, PluginId, Policy};
-use crate::restart::{After, GivenUp};
 use crate::rng::Rng;
 use crate::time::Time;
 
@@ -129,66 +129,6 @@ impl Fleet {
         key
     }
 
-    /// At `run`: what is enabled is wanted up, what is lazy rests until it is called, the rest stays down.
-    /// Refused ones ([`refuse`](Self::refuse)) stay `failed`.
-    #[must_use = "an effect nobody runs is a lost order"]
-    pub fn start_enabled(&mut self, now: Time) -> Effects {
-        let keys: Vec<Key> = self.keys().collect();
-        self.enable(now, &keys)
-    }
-
-    /// The same for one plugin that came later (`reload`).
-    #[must_use = "an effect nobody runs is a lost order"]
-    pub fn start_if_enabled(&mut self, now: Time, key: Key) -> Effects {
-        self.enable(now, &[key])
-    }
-
-    fn enable(&mut self, now: Time, keys: &[Key]) -> Effects {
-        let mut work = Work::new(now);
-        let resting = |fleet: &Self, key: Key| {
-            fleet.plugin(key).is_some_and(|plugin| matches!(plugin.state, State::Registered(_)))
-        };
-        let keys: Vec<Key> = keys.iter().copied().filter(|&key| resting(self, key)).collect();
-        if self.shutdown.is_some() {
-            return self.settle(work);
-        }
-        // What is wanted comes first, so that nobody starts before what it is to come after.
-        for &key in &keys {
-            self.apply(&mut work, key, |plugin, _| plugin.want_as_enabled());
-        }
-        for key in keys {
-            self.apply(&mut work, key, |plugin, cx| {
-                if plugin.common.wanted == Wanted::Up {
-                    plugin.transform(cx, |_, common, cx| common.begin(false, cx));
-                }
-            });
-        }
-        self.settle(work)
-    }
-
-    /// A new policy, in place, with a full budget. What runs goes on running; what waits for a retry is tried
-    /// now; `enabled` and `lazy` count where they have changed.
-    #[must_use = "an effect nobody runs is a lost order"]
-    pub fn reconfigure(&mut self, now: Time, key: Key, policy: Policy) -> Effects {
-        let mut work = Work::new(now);
-        let Some(plugin) = self.plugin(key) else {
-            return Effects::new();
-        };
-        let old = plugin.common.policy.clone();
-        self.forget_dependencies(key, &old);
-        self.depend(key, &policy);
-        let closing = self.shutdown.is_some();
-        self.apply(&mut work, key, |plugin, cx| {
-            plugin.common.policy = policy;
-            plugin.common.restart.refill();
-            if !closing {
-                plugin.reconfigured(&old, cx);
-            }
-        });
-        work.recheck([key]);
-        self.settle(work)
-    }
-
     /// Forgets a plugin. Only when nothing of it runs; else false, and nothing changes.
     ///
     /// Who waits for its verdict (`after`) is let go with the next call into the fleet: stop it before.
@@ -206,24 +146,6 @@ impl Fleet {
         self.orphans.extend(self.dependents.get(&id).into_iter().flatten());
         self.slots[key.index()] = Slot::Removed { id, generation };
         true
-    }
-
-    /// Its manifest was refused: `failed`, class `config`, until it is reconfigured. Only while it is down.
-    #[must_use = "an effect nobody runs is a lost order"]
-    pub fn refuse(&mut self, now: Time, key: Key, detail: Detail) -> Effects {
-        let mut work = Work::new(now);
-        if self.plugin(key).is_some_and(|plugin| plugin.state.is_down()) {
-            self.apply(&mut work, key, |plugin, cx| {
-                plugin.want_as_enabled();
-                let common = &mut plugin.common;
-                common.reason = detail.message.clone().into();
-                let failure = common.failure(Class::Config, detail, None, now);
-                common.last_failure = Some(failure.clone());
-                cx.note(Note::Failed(failure));
-                plugin.transform(cx, |_, common, _| common.failed(GivenUp::ForGood));
-            });
-        }
-        self.settle(work)
     }
 
     /// Something happened to one plugin.
@@ -269,19 +191,6 @@ impl Fleet {
     pub fn keeper_back(&mut self, now: Time) -> Effects {
         self.turns.set_open(self.shutdown.is_none());
         self.settle(Work::new(now))
-    }
-
-    /// The machine slept for `by`: boot time jumped against monotonic time. Every deadline that judges a plugin
-    /// moves, and the next probes are spread over 5 s.
-    #[must_use = "an effect nobody runs is a lost order"]
-    pub fn suspended(&mut self, now: Time, by: Duration) -> Effects {
-        let mut work = Work::new(now);
-        let first = self.keys().next();
-        if let Some(key) = first {
-            self.stall_told = now;
-            self.give_back(&mut work, key, by, true);
-        }
-        self.settle(work)
     }
 
     /// When the host has to look again. Cheap.
@@ -422,82 +331,9 @@ impl Fleet {
             }
         }
     }
-
-    /// The lateness guard: a deadline that ran much too late says that the host stalled, not that a plugin did.
-    fn notice_stall(&mut self, work: &mut Work, key: Key) {
-        let Some(timer) = self.plugin(key).and_then(Plugin::timer) else {
-            return;
-        };
-        // What was due before the last stall was told belongs to that one.
-        if let Some(late) = timer.stalled_for(work.now)
-            && timer.due() >= self.stall_told
-        {
-            self.stall_told = work.now;
-            self.give_back(work, key, late, false);
-        }
-    }
-
-    fn give_back(&mut self, work: &mut Work, noticed_by: Key, lost: Duration, suspended: bool) {
-        self.apply(work, noticed_by, |_, cx| cx.note(Note::ClockStalled { late: lost }));
-        for key in self.keys().collect::<Vec<_>>() {
-            self.apply(work, key, |plugin, cx| {
-                plugin.state.give_back(lost, cx);
-                if suspended {
-                    plugin.state.spread(cx);
-                }
-            });
-        }
-    }
 }
 
 /// Commands that make no sense once everything stops.
 fn starts_something(event: &Event) -> bool {
     matches!(event, Event::Start | Event::Restart { .. } | Event::Called | Event::FileLooked { .. })
-}
-
-impl Plugin {
-    fn want_as_enabled(&mut self) {
-        let common = &mut self.common;
-        match (common.policy.enabled, common.policy.lazy) {
-            (false, _) => common.wanted = Wanted::Down,
-            (true, true) => common.wanted = Wanted::OnCall,
-            (true, false) => common.want_up("enabled"),
-        }
-    }
-
-    /// The policy has been replaced: `old` tells what `enabled` and `lazy` were.
-    fn reconfigured(&mut self, old: &Policy, cx: &mut crate::plugin::Cx<'_>) {
-        let new = &self.common.policy;
-        let before = (old.enabled, old.lazy);
-        let after = (new.enabled, new.lazy);
-        if before.0 && !after.0 {
-            let stop = Event::Stop { now: false, reason: crate::event::StopReason::Config };
-            return self.step(stop, cx);
-        }
-        let newly_enabled = !before.0 && after.0 && self.common.wanted == Wanted::Down;
-        if newly_enabled || (self.common.wanted == Wanted::OnCall && !after.1) {
-            self.want_as_enabled();
-        }
-        self.common.reason = "its manifest changed".into();
-        self.transform(cx, |state, common, cx| match state {
-            State::Registered(Registered::Waiting { on }) => {
-                State::Registered(Registered::Waiting { on })
-            }
-            State::Registered(Registered::Resting) if common.wanted == Wanted::Up => {
-                common.begin(false, cx)
-            }
-            State::Backoff(_) | State::Failed(_) => common.begin(false, cx),
-            State::Stopping(mut stopping) => {
-                if common.wanted == Wanted::Up {
-                    stopping.set_after(After::Again);
-                }
-                State::Stopping(stopping)
-            }
-            State::Registered(Registered::Resting | Registered::Finished)
-            | State::Starting(_)
-            | State::Loaded(_)
-            | State::Running(_)
-            | State::Unkillable(_) => state,
-        });
-    }
 }

@@ -208,8 +208,23 @@ fn apply(world: &mut World, keys: &[Key], op: &Op) {
     }
 }
 
+/// `PROPTEST_CASES` tries more, for the long form.
+fn config() -> ProptestConfig {
+    let usual = if std::env::var_os("PROPTEST_CASES").is_some() {
+        ProptestConfig::default().cases
+    } else {
+        96
+    };
+    ProptestConfig {
+        cases: usual,
+        failure_persistence: None,
+        max_shrink_iters: 2000,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn what_is_wanted_down_ends_down(fleet in fleets(), history in history()) {

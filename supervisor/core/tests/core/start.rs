@@ -301,7 +301,7 @@ fn news_that_the_keeper_brings_late_is_no_surprise() {
     // The plugin's bytes were faster than the keeper's word that it executes.
     let mut fleet = Fleet::new(fleet_policy(), 1);
     let key = fleet.register(Time::ZERO, "a".into(), policy(), 0);
-    let _ = fleet.start_enabled(Time::ZERO);
+    drop(fleet.start_enabled(Time::ZERO));
     for event in [
         Event::FirstByte,
         Event::Opened(Opening { ready: true }),
