@@ -3,7 +3,7 @@
 //! The rule for links: a link is followed, wherever it leads, as long as a regular file is at its end; a circle of
 //! links is refused. The folder in which the link stands is the manifest's folder.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -32,21 +32,14 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<(Vec<u8>, Metadata), String>
         .map_err(why)?;
     let metadata = file.metadata().map_err(why)?;
     regular(&metadata)?;
-    let too_long = || format!("it is larger than {}", write_size(max));
-    if metadata.len() > max {
-        return Err(too_long());
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    // One more than allowed, in case it grows meanwhile.
-    file_take(&file, max + 1).read_to_end(&mut bytes).map_err(why)?;
+    let expected = metadata.len().min(max);
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    // The length above may be wrong: files of /proc say 0, and others grow meanwhile. One byte more than allowed tells.
+    (&file).take(max + 1).read_to_end(&mut bytes).map_err(why)?;
     if bytes.len() as u64 > max {
-        return Err(too_long());
+        return Err(format!("it is larger than {}", write_size(max)));
     }
     Ok((bytes, metadata))
-}
-
-fn file_take(file: &File, limit: u64) -> io::Take<&File> {
-    file.take(limit)
 }
 
 fn regular(metadata: &Metadata) -> Result<(), String> {

@@ -2,12 +2,13 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use insta::assert_snapshot;
 use nix::sys::stat::Mode;
 
 use super::Folder;
-use crate::file::Trust;
+use crate::file::{self, Trust};
 
 const SOUND: &str = "[process]\ncommand = [\"x\"]\n";
 
@@ -76,6 +77,14 @@ fn a_huge_file_is_not_read() {
       manifests/huge.toml
     1 error in 1 of 2 files.
     ");
+}
+
+#[test]
+fn a_file_that_lies_about_its_length_is_bounded_too() {
+    let status = Path::new("/proc/self/status");
+    assert_eq!(std::fs::metadata(status).expect("procfs").len(), 0);
+    assert_eq!(file::read(status, 16).err().as_deref(), Some("it is larger than 16B"));
+    assert!(file::read(status, 1 << 20).is_ok());
 }
 
 #[test]
