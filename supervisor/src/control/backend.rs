@@ -6,7 +6,8 @@ use std::sync::Arc;
 use outboard_core::PluginId;
 use tokio::sync::broadcast;
 
-use crate::host::{Dossier, EventRecord, LogLine, LogSource, Outcome, SupervisorView};
+pub use crate::host::LogQuery;
+use crate::host::{Dossier, EventRecord, LogLine, Outcome, SupervisorView};
 
 /// A running supervisor, as the management API sees it.
 ///
@@ -42,30 +43,4 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// Log lines from now on. A reader that falls behind is told how many it missed.
     fn subscribe_logs(&self) -> broadcast::Receiver<Arc<LogLine>>;
-}
-
-/// Which log lines are wanted.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LogQuery {
-    /// `None`: of every plugin.
-    pub plugin: Option<PluginId>,
-    /// At most this many, the newest.
-    pub lines: usize,
-    /// Not older than this: microseconds since the Unix epoch.
-    pub since_us: Option<i64>,
-    /// Of this run of the plugin only.
-    pub generation: Option<u64>,
-    /// Empty: from every source.
-    pub sources: Vec<LogSource>,
-}
-
-impl LogQuery {
-    /// Whether a line is wanted, `lines` aside.
-    #[must_use]
-    pub fn wants(&self, line: &LogLine) -> bool {
-        self.plugin.as_ref().is_none_or(|id| *id == line.plugin)
-            && self.since_us.is_none_or(|since| line.at_us >= since)
-            && self.generation.is_none_or(|generation| line.generation == generation)
-            && (self.sources.is_empty() || self.sources.contains(&line.source))
-    }
 }

@@ -8,6 +8,7 @@
 //! **Absent by design:** terminals, colours, how output looks.
 
 pub mod api;
+pub mod attach;
 pub mod attach_client;
 pub mod backend;
 pub mod client;
@@ -20,9 +21,11 @@ pub mod rpc;
 pub mod select;
 pub mod server;
 pub mod socket;
+mod supervisor;
 pub mod words;
 
 pub use backend::{Backend, LogQuery};
+pub use attach::AttachServer;
 pub use client::{ClientError, ControlClient};
 pub use server::ControlServer;
 

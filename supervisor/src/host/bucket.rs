@@ -1,12 +1,11 @@
 //! A token bucket: how many log lines may pass.
 
-use std::time::Duration;
 
 use outboard_core::Time;
 
 /// At most `rate` a second, with bursts of up to `burst`.
 #[derive(Debug)]
-pub struct Bucket {
+pub(super) struct Bucket {
     rate: f64,
     burst: f64,
     tokens: f64,
@@ -16,12 +15,12 @@ pub struct Bucket {
 impl Bucket {
     /// Full at `now`.
     #[must_use]
-    pub fn new(rate: u32, burst: u32, now: Time) -> Self {
+    pub(super) fn new(rate: u32, burst: u32, now: Time) -> Self {
         Self { rate: rate.into(), burst: burst.into(), tokens: burst.into(), at: now }
     }
 
     /// Takes one token if there is one.
-    pub fn take(&mut self, now: Time) -> bool {
+    pub(super) fn take(&mut self, now: Time) -> bool {
         let gained = now.since(self.at).as_secs_f64() * self.rate;
         self.tokens = (self.tokens + gained).min(self.burst);
         self.at = now;

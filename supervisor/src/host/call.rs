@@ -31,7 +31,7 @@ impl Default for CallOptions {
 
 /// One accepted call, whole: it can wait, be written, or be written again by the next generation.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     pub method: Box<str>,
     /// JSON text of an object or array; empty for none.
     pub params: Box<str>,
@@ -44,7 +44,7 @@ pub struct Call {
 
 /// Where the answer goes. Dropping a token unanswered is a bug; the link settles each exactly once.
 #[derive(Debug)]
-pub enum Token {
+pub(crate) enum Token {
     /// A future in this process waits.
     Future(oneshot::Sender<CallResult>),
     /// A client of `attach.sock` waits for the answer under its own id.
@@ -54,14 +54,14 @@ pub enum Token {
 }
 
 /// Somebody on a connection who gets answers in the form they arrive.
-pub trait Answer: Send + Sync + std::fmt::Debug {
+pub(crate) trait Answer: Send + Sync + std::fmt::Debug {
     /// The answer to `id`; `result` is the plugin's text, untouched. Never blocks.
     fn answer(&self, id: &Id, result: Result<&str, &CallError>);
 }
 
 impl Token {
     /// Ends the call with a result that is the plugin's own text.
-    pub fn succeed(self, result: &RawValue) {
+    pub(crate) fn succeed(self, result: &RawValue) {
         match self {
             // The caller may be gone: its call was cancelled a moment ago.
             Self::Future(waiting) => drop(waiting.send(Ok(result.to_owned()))),
@@ -71,7 +71,7 @@ impl Token {
     }
 
     /// Ends the call with an error.
-    pub fn fail(self, error: CallError) {
+    pub(crate) fn fail(self, error: CallError) {
         match self {
             Self::Future(waiting) => drop(waiting.send(Err(error))),
             Self::Client(client, id) => client.answer(&id, Err(&error)),

@@ -8,7 +8,7 @@ use super::view::Outcome;
 
 /// One order of an operator, the API or an application.
 #[derive(Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// Registers what a set of manifests holds; nothing starts by it.
     Register { manifests: Vec<Manifest>, refused: Vec<Refused>, done: oneshot::Sender<()> },
     /// Wants every enabled plugin up that is not lazy.
@@ -21,10 +21,6 @@ pub enum Command {
     Unload { key: Key, done: oneshot::Sender<()> },
     /// A call waits, or was refused, for want of a running generation; `wake` is its deadline.
     Called { key: Key, wake: Option<Time> },
-    /// Sends a probe now.
-    Probe { key: Key },
-    /// Where everything stands has been looked at by a test or a tool.
-    Barrier(oneshot::Sender<()>),
 }
 
 /// What is wanted.

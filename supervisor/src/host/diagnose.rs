@@ -12,7 +12,7 @@ use outboard_keeper::Step;
 
 /// What the failed step and its errno mean for the plugin.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Diagnosis {
+pub(super) struct Diagnosis {
     /// Nothing changes until the file, the manifest or the operator does.
     pub permanent: bool,
     pub detail: Detail,
@@ -20,7 +20,7 @@ pub struct Diagnosis {
 
 /// Explains a start that failed in `step` with `errno` (`execve(2)` ERRORS).
 #[must_use]
-pub fn diagnose(step: Step, errno: i32, program: &Path, cwd: &Path) -> Diagnosis {
+pub(super) fn diagnose(step: Step, errno: i32, program: &Path, cwd: &Path) -> Diagnosis {
     let error = Errno::from_raw(errno);
     let shown = program.display();
     let (permanent, detail, message) = match (step, error) {
@@ -170,7 +170,7 @@ fn on_noexec(program: &Path) -> bool {
 
 /// What tells one content of an executable from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FileIdentity {
+pub(crate) struct FileIdentity {
     pub device: u64,
     pub inode: u64,
     pub size: u64,
@@ -180,7 +180,7 @@ pub struct FileIdentity {
 impl FileIdentity {
     /// The identity of the file at `path`; `None` when there is none.
     #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let meta = fs::metadata(path).ok()?;
         Some(Self {
             device: meta.dev(),

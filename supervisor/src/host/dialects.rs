@@ -7,7 +7,7 @@ use outboard_wire::peer::Limits;
 
 /// The dialect of one generation.
 #[must_use]
-pub fn make(manifest: &Manifest) -> Box<dyn Dialect> {
+pub(super) fn make(manifest: &Manifest) -> Box<dyn Dialect> {
     match manifest.dialect {
         Name::Mcp => Box::new(Mcp::new(McpSettings {
             era: match manifest.mcp.era {
@@ -27,7 +27,7 @@ pub fn make(manifest: &Manifest) -> Box<dyn Dialect> {
 
 /// What the link bears.
 #[must_use]
-pub fn limits(manifest: &Manifest) -> Limits {
+pub(super) fn limits(manifest: &Manifest) -> Limits {
     let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
     Limits {
         max_frame: manifest.wire.max_frame,
@@ -44,7 +44,7 @@ pub fn limits(manifest: &Manifest) -> Limits {
 
 /// What the opening tells the plugin of its bounds.
 #[must_use]
-pub fn open_limits(manifest: &Manifest) -> OpenLimits {
+pub(super) fn open_limits(manifest: &Manifest) -> OpenLimits {
     OpenLimits {
         max_frame: manifest.wire.max_frame,
         max_send: manifest.wire.max_send,

@@ -416,12 +416,6 @@ impl Dispatcher {
                 self.holds.extend(wake.map(|at| (at, key)));
                 self.step(key, 0, Event::Called);
             }
-            Command::Probe { key } => {
-                if let Some(live) = self.live.get(&key) {
-                    live.link.probe(false);
-                }
-            }
-            Command::Barrier(done) => done.send(()).unwrap_or_default(),
         }
     }
 

@@ -7,7 +7,7 @@ use super::command::Command;
 
 /// One thing that happened, for the dispatcher.
 #[derive(Debug)]
-pub enum Happening {
+pub(crate) enum Happening {
     /// A link, or whoever looked for it, says something about one generation.
     Plugin { key: Key, generation: u64, event: Event },
     /// The link has news to fetch: the plugin spoke of itself, or shows progress.
@@ -26,18 +26,18 @@ pub enum Happening {
 /// The way to the dispatcher. Unbounded, but what fills it is bounded: each source says each thing once until it is
 /// fetched.
 #[derive(Clone, Debug)]
-pub struct Happenings(mpsc::UnboundedSender<Happening>);
+pub(crate) struct Happenings(mpsc::UnboundedSender<Happening>);
 
 impl Happenings {
     /// The way, and its other end.
     #[must_use]
-    pub fn new() -> (Self, mpsc::UnboundedReceiver<Happening>) {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Happening>) {
         let (send, receive) = mpsc::unbounded_channel();
         (Self(send), receive)
     }
 
     /// Says it. After the dispatcher has ended nobody listens, and nothing is lost by that.
-    pub fn tell(&self, happening: Happening) {
+    pub(crate) fn tell(&self, happening: Happening) {
         self.0.send(happening).unwrap_or_default();
     }
 }

@@ -21,7 +21,7 @@ const LAG: usize = 4096;
 
 /// Numbers events and hands them on. `seq` goes on over runs of one state directory.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     inner: Mutex<Inner>,
     listeners: broadcast::Sender<Arc<EventRecord>>,
     sink: Arc<Sink>,
@@ -40,7 +40,7 @@ struct Inner {
 impl Journal {
     /// Opens the journal at `file`, going on behind its last event. `size` is the bound of all its files together.
     #[must_use]
-    pub fn open(file: Arc<Path>, size: u64, sink: Arc<Sink>) -> Self {
+    pub(crate) fn open(file: Arc<Path>, size: u64, sink: Arc<Sink>) -> Self {
         let last = tail::last_lines(&file, 1, |_| true).pop();
         let next_seq = last.and_then(|l| parse(&l)).map_or(1, |record| record.seq + 1);
         Self {
@@ -53,7 +53,7 @@ impl Journal {
     }
 
     /// Records one event.
-    pub fn record(
+    pub(crate) fn record(
         &self,
         at_us: i64,
         plugin: Option<PluginId>,
@@ -82,7 +82,7 @@ impl Journal {
 
     /// Events from `seq` on, at most `limit`, oldest first.
     #[must_use]
-    pub fn since(&self, seq: u64, limit: usize) -> Vec<Arc<EventRecord>> {
+    pub(crate) fn since(&self, seq: u64, limit: usize) -> Vec<Arc<EventRecord>> {
         let inner = self.lock();
         let in_ring = inner.ring.front().is_none_or(|first| first.seq <= seq);
         if in_ring {
@@ -103,14 +103,14 @@ impl Journal {
 
     /// The last `count` events, oldest first.
     #[must_use]
-    pub fn last(&self, count: usize) -> Vec<Arc<EventRecord>> {
+    pub(crate) fn last(&self, count: usize) -> Vec<Arc<EventRecord>> {
         let from = self.lock().next_seq.saturating_sub(count as u64);
         self.since(from, count)
     }
 
     /// Everything recorded from now on.
     #[must_use]
-    pub fn listen(&self) -> broadcast::Receiver<Arc<EventRecord>> {
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<EventRecord>> {
         self.listeners.subscribe()
     }
 

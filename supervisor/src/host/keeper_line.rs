@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use outboard_core::Time;
 use outboard_keeper::{Keeper, KeeperError, Order, Report};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use super::watch::{Watched, register};
 
 /// How often the keeper is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -17,14 +19,15 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A keeper that dies more often than this within [`DEATHS_WITHIN`] ends the supervisor.
-pub const DEATHS: usize = 3;
-pub const DEATHS_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const DEATHS: usize = 3;
+pub(super) const DEATHS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A living keeper.
-pub struct KeeperLine {
+pub(super) struct KeeperLine {
     keeper: Keeper,
-    socket: AsyncFd<Watched>,
-    death: AsyncFd<Watched>,
+    /// Copies of its descriptors, only watched; the keeper's own end reads and writes.
+    socket: AsyncFd<Watched<OwnedFd>>,
+    death: AsyncFd<Watched<OwnedFd>>,
     backlog: bool,
     pings: u32,
     asked_at: Option<Time>,
@@ -33,18 +36,9 @@ pub struct KeeperLine {
     heard: VecDeque<Word>,
 }
 
-/// A descriptor that is only watched; what reads and writes it is the keeper's own end.
-struct Watched(OwnedFd);
-
-impl AsRawFd for Watched {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
 /// What the keeper says, or that there is none any more.
 #[derive(Debug)]
-pub enum Word {
+pub(super) enum Word {
     Report(Report),
     Dead,
 }
@@ -54,19 +48,19 @@ impl KeeperLine {
     ///
     /// # Errors
     /// No descriptor can be had, or the runtime's poll refuses one.
-    pub fn new(keeper: Keeper, now: Time) -> io::Result<Self> {
-        let socket = AsyncFd::with_interest(
-            Watched(keeper.socket().try_clone_to_owned()?),
+    pub(super) fn new(keeper: Keeper, now: Time) -> io::Result<Self> {
+        let socket = register(
+            keeper.socket().try_clone_to_owned()?,
             Interest::READABLE | Interest::WRITABLE,
         )?;
         let death =
-            AsyncFd::with_interest(Watched(keeper.pidfd().try_clone_to_owned()?), Interest::READABLE)?;
+            register(keeper.pidfd().try_clone_to_owned()?, Interest::READABLE)?;
         Ok(Self { keeper, socket, death, backlog: false, pings: 0, asked_at: None, next_ping: now + PING_EVERY, heard: VecDeque::new() })
     }
 
     /// The keeper itself.
     #[must_use]
-    pub fn keeper(&self) -> &Keeper {
+    pub(super) fn keeper(&self) -> &Keeper {
         &self.keeper
     }
 
@@ -74,7 +68,7 @@ impl KeeperLine {
     ///
     /// # Errors
     /// The order cannot be put into a message, or the keeper has closed its end.
-    pub fn order(&mut self, order: Order) -> Result<(), KeeperError> {
+    pub(super) fn order(&mut self, order: Order) -> Result<(), KeeperError> {
         self.keeper.order(order)?;
         self.flush();
         Ok(())
@@ -86,7 +80,7 @@ impl KeeperLine {
     }
 
     /// Waits for the keeper's next words. Dropping the future loses nothing.
-    pub async fn hear(&mut self, words: &mut VecDeque<Word>) {
+    pub(super) async fn hear(&mut self, words: &mut VecDeque<Word>) {
         words.append(&mut self.heard);
         if !words.is_empty() {
             return;
@@ -135,7 +129,7 @@ impl KeeperLine {
 
     /// When [`KeeperLine::tick`] is due.
     #[must_use]
-    pub fn next_tick(&self) -> Time {
+    pub(super) fn next_tick(&self) -> Time {
         match self.asked_at {
             Some(at) => at + PING_TIMEOUT,
             None => self.next_ping,
@@ -143,7 +137,7 @@ impl KeeperLine {
     }
 
     /// Pings the keeper, or finds that it has not answered: then it is killed, and its death is noticed as any other.
-    pub fn tick(&mut self, now: Time) {
+    pub(super) fn tick(&mut self, now: Time) {
         match self.asked_at {
             Some(at) if now.since(at) >= PING_TIMEOUT => {
                 // This side may have stood still and not the keeper: its answer lies in the socket then.

@@ -17,7 +17,7 @@ use tokio::net::unix::pipe;
 
 /// Everything known about a start before it is ordered.
 #[derive(Debug)]
-pub struct Launch {
+pub(super) struct Launch {
     pub program: PathBuf,
     pub argv: Vec<OsString>,
     /// The command as it may be shown.
@@ -29,7 +29,7 @@ pub struct Launch {
 
 /// Why nothing was ordered.
 #[derive(Debug)]
-pub enum NoLaunch {
+pub(super) enum NoLaunch {
     /// The surroundings refuse it: class `config`.
     Refused(Detail),
     /// Class `spawn`.
@@ -40,7 +40,7 @@ pub enum NoLaunch {
 ///
 /// # Errors
 /// What is missing, for `why` and `status`; never a value of a secret.
-pub fn prepare(manifest: &Manifest) -> Result<Launch, NoLaunch> {
+pub(super) fn prepare(manifest: &Manifest) -> Result<Launch, NoLaunch> {
     let refused = |problems: Vec<outboard_manifest::Problem>| {
         let errors = problems.iter().filter(|problem| problem.is_error());
         let message = errors.map(|problem| problem.sentence()).collect::<Vec<_>>().join("; ");
@@ -74,7 +74,7 @@ fn find_program(manifest: &Manifest, resolved: &Resolved) -> Result<PathBuf, NoL
 
 /// The ends of a plugin's pipes that stay here.
 #[derive(Debug)]
-pub struct OurEnds {
+pub(super) struct OurEnds {
     pub stdin: pipe::Sender,
     pub stdout: pipe::Receiver,
     pub stderr: pipe::Receiver,
@@ -84,7 +84,7 @@ pub struct OurEnds {
 ///
 /// # Errors
 /// `EMFILE`, `ENFILE`, `ENOMEM`; what was made before is closed again.
-pub fn pipes() -> io::Result<(OurEnds, [OwnedFd; 3])> {
+pub(super) fn pipes() -> io::Result<(OurEnds, [OwnedFd; 3])> {
     let (their_stdin, our_stdin) = pipe2(OFlag::O_CLOEXEC)?;
     let (our_stdout, their_stdout) = pipe2(OFlag::O_CLOEXEC)?;
     let (our_stderr, their_stderr) = pipe2(OFlag::O_CLOEXEC)?;
@@ -99,7 +99,7 @@ pub fn pipes() -> io::Result<(OurEnds, [OwnedFd; 3])> {
 
 /// The failure of an operation of our own on the way to a start.
 #[must_use]
-pub fn failed_here(error: &io::Error) -> NoLaunch {
+pub(super) fn failed_here(error: &io::Error) -> NoLaunch {
     let errno = error.raw_os_error().map(Errno::from_raw);
     let (detail, message) = match errno {
         Some(Errno::EMFILE | Errno::ENFILE) => ("fd-limit", "no file descriptor can be had now".to_owned()),
@@ -112,7 +112,7 @@ pub fn failed_here(error: &io::Error) -> NoLaunch {
 ///
 /// # Errors
 /// A name with a NUL byte in it: no such string can be passed to a process.
-pub fn order(
+pub(super) fn order(
     key: u64,
     launch: &Launch,
     manifest: &Manifest,

@@ -8,7 +8,7 @@ static GIVEN: OnceLock<(u64, u64)> = OnceLock::new();
 
 /// Raises the soft limit of open files to the hard one: a plugin costs four descriptors. Plugins get what the
 /// supervisor was started with, since `select(2)` in old programs breaks above 1024.
-pub fn raise_open_files() {
+pub(super) fn raise_open_files() {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if GIVEN.set((soft, hard)).is_ok() && soft < hard {
         // Refused: then the limit stays, and `doctor` and `EMFILE` say so.
@@ -18,6 +18,6 @@ pub fn raise_open_files() {
 
 /// The limit that the supervisor was started with, soft and hard, when it was raised.
 #[must_use]
-pub fn given_open_files() -> Option<(u64, u64)> {
+pub(super) fn given_open_files() -> Option<(u64, u64)> {
     GIVEN.get().copied()
 }

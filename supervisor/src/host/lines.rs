@@ -1,13 +1,13 @@
 //! Cuts a byte stream that nobody trusts into log lines: bounded, lossless in what it keeps, never two records from one.
 
 /// A line longer than this is cut here and goes on as a continuation.
-pub const LINE_CAP: usize = 16 * 1024;
+pub(super) const LINE_CAP: usize = 16 * 1024;
 
 /// Cuts stderr into lines of at most [`LINE_CAP`] bytes.
 ///
 /// Memory: at most one unfinished line. A line that never ends is yielded in pieces, each but the last marked as cut.
 #[derive(Debug, Default)]
-pub struct LineCutter {
+pub(super) struct LineCutter {
     tail: Vec<u8>,
     /// The tail continues a line whose first part was already yielded.
     continues: bool,
@@ -15,7 +15,7 @@ pub struct LineCutter {
 
 /// One line, or one piece of an over-long line.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Line<'a> {
+pub(super) struct Line<'a> {
     pub bytes: &'a [u8],
     /// A part of the same line was yielded before this one.
     pub continues: bool,
@@ -25,7 +25,7 @@ pub struct Line<'a> {
 
 impl LineCutter {
     /// Feeds `bytes`; `sink` gets each line without its LF and CR.
-    pub fn feed(&mut self, mut bytes: &[u8], sink: &mut impl FnMut(Line<'_>)) {
+    pub(super) fn feed(&mut self, mut bytes: &[u8], sink: &mut impl FnMut(Line<'_>)) {
         while !bytes.is_empty() {
             let room = LINE_CAP - self.tail.len();
             let window = &bytes[..bytes.len().min(room + 1)];
@@ -49,7 +49,7 @@ impl LineCutter {
     }
 
     /// End of the stream: what is left without LF is a line too (last words before an abort seldom end in one).
-    pub fn finish(&mut self, sink: &mut impl FnMut(Line<'_>)) {
+    pub(super) fn finish(&mut self, sink: &mut impl FnMut(Line<'_>)) {
         if !self.tail.is_empty() {
             self.yield_line(&[], false, sink);
         }
@@ -78,7 +78,7 @@ impl LineCutter {
 /// The bytes as text: what is not UTF-8 becomes `\xNN`, so nothing is lost and nothing is replaced in silence.
 /// Control characters stay as they are; whoever shows the text makes them visible.
 #[must_use]
-pub fn lossless(bytes: &[u8]) -> String {
+pub(super) fn lossless(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

@@ -27,7 +27,7 @@ const LAG: usize = 4096;
 
 /// Where all plugins' lines go.
 #[derive(Debug)]
-pub struct LogBook {
+pub(crate) struct LogBook {
     sink: Arc<Sink>,
     dir: PathBuf,
     limits: Rotation,
@@ -37,7 +37,7 @@ pub struct LogBook {
 
 /// The lines of one plugin.
 #[derive(Debug)]
-pub struct PluginLog {
+pub(crate) struct PluginLog {
     plugin: PluginId,
     file: Arc<Path>,
     state: Mutex<State>,
@@ -53,7 +53,7 @@ struct State {
 
 /// What became of one line.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// The masked text; `None` when the line was dropped.
     pub text: Option<Arc<str>>,
     /// So many lines were dropped since the last time, and it is time to say so.
@@ -76,13 +76,13 @@ pub struct LogQuery {
 impl LogBook {
     /// A book whose files lie in `dir`, one for each plugin, rotated by `limits`.
     #[must_use]
-    pub fn new(dir: PathBuf, limits: Rotation, sink: Arc<Sink>, clock: Clock) -> Self {
+    pub(crate) fn new(dir: PathBuf, limits: Rotation, sink: Arc<Sink>, clock: Clock) -> Self {
         Self { sink, dir, limits, clock, listeners: broadcast::channel(LAG).0 }
     }
 
     /// The lines of one plugin.
     #[must_use]
-    pub fn plugin(&self, plugin: PluginId) -> PluginLog {
+    pub(crate) fn plugin(&self, plugin: PluginId) -> PluginLog {
         let file = self.file(&plugin).into();
         let bucket = Bucket::new(RATE, BURST, self.clock.now());
         let state = State { bucket, redactor: Redactor::default(), dropped: 0, said_at: None };
@@ -95,12 +95,12 @@ impl LogBook {
 
     /// Everything stored from now on.
     #[must_use]
-    pub fn listen(&self) -> broadcast::Receiver<Arc<LogLine>> {
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<LogLine>> {
         self.listeners.subscribe()
     }
 
     /// Stores one line, unless the plugin is over its rate or the disk is behind: then it is counted.
-    pub fn write(
+    pub(crate) fn write(
         &self,
         log: &PluginLog,
         generation: u64,
@@ -135,13 +135,13 @@ impl LogBook {
 
     /// Lines that were dropped and not said yet, whatever the time: at the end of a generation.
     #[must_use]
-    pub fn take_dropped(&self, log: &PluginLog) -> u64 {
+    pub(crate) fn take_dropped(&self, log: &PluginLog) -> u64 {
         std::mem::take(&mut log.state.lock().expect("nothing panics while it holds a log").dropped)
     }
 
     /// Reads stored lines, oldest first. Blocks on the disk: for a thread that may.
     #[must_use]
-    pub fn read(&self, query: &LogQuery) -> Vec<LogLine> {
+    pub(crate) fn read(&self, query: &LogQuery) -> Vec<LogLine> {
         let mut plugins: Vec<PluginId> = match &query.plugin {
             Some(plugin) => vec![plugin.clone()],
             None => self.stored_plugins(),
@@ -191,13 +191,13 @@ impl LogQuery {
 
 impl PluginLog {
     /// What to mask from now on: the secrets of the generation that starts.
-    pub fn set_redactor(&self, redactor: Redactor) {
+    pub(crate) fn set_redactor(&self, redactor: Redactor) {
         self.state.lock().expect("nothing panics while it holds a log").redactor = redactor;
     }
 
     /// `text` as it may be stored.
     #[must_use]
-    pub fn mask(&self, text: String) -> String {
+    pub(crate) fn mask(&self, text: String) -> String {
         self.state.lock().expect("nothing panics while it holds a log").redactor.mask(text)
     }
 }

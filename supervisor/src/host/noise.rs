@@ -5,10 +5,10 @@ use std::time::Duration;
 use outboard_core::Time;
 
 /// More junk lines than this within a minute is noise.
-pub const LOUD_LINES: u64 = 100;
+pub(super) const LOUD_LINES: u64 = 100;
 
 /// More junk bytes than this within a minute is noise.
-pub const LOUD_BYTES: u64 = 1 << 20;
+pub(super) const LOUD_BYTES: u64 = 1 << 20;
 
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -17,7 +17,7 @@ const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// The junk of one generation.
 #[derive(Debug, Default)]
-pub struct Noise {
+pub(super) struct Noise {
     window_from: Time,
     lines: u64,
     bytes: u64,
@@ -28,7 +28,7 @@ pub struct Noise {
 
 /// What one junk line, or a look, changes.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub(super) struct Heard {
     /// Noisy from now on, or quiet again.
     pub turned: Option<bool>,
     /// So many lines since the last time are to be said now.
@@ -37,7 +37,7 @@ pub struct Heard {
 
 impl Noise {
     /// One more line of junk.
-    pub fn hear(&mut self, now: Time, bytes: u64) -> Heard {
+    pub(super) fn hear(&mut self, now: Time, bytes: u64) -> Heard {
         let mut heard = self.look(now);
         self.lines += 1;
         self.bytes = self.bytes.saturating_add(bytes);
@@ -51,7 +51,7 @@ impl Noise {
     }
 
     /// Time passes: a quiet window ends the noise, and what was held back is due.
-    pub fn look(&mut self, now: Time) -> Heard {
+    pub(super) fn look(&mut self, now: Time) -> Heard {
         let mut heard = Heard::default();
         if now.since(self.window_from) >= WINDOW {
             let was_loud = self.lines > LOUD_LINES || self.bytes > LOUD_BYTES;

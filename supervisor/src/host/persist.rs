@@ -34,7 +34,7 @@ pub(super) struct Persist {
 }
 
 /// What dialects learn about executables, by launch digest.
-pub type Learnt = Arc<std::sync::Mutex<std::collections::BTreeMap<String, String>>>;
+pub(super) type Learnt = Arc<std::sync::Mutex<std::collections::BTreeMap<String, String>>>;
 
 impl Persist {
     pub(super) fn new(kept: Kept, record: Record, dir: &super::state_dir::StateDir, sink: Arc<Sink>) -> Self {

@@ -4,7 +4,7 @@ use std::fs;
 
 /// One look at a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProcessLook {
+pub(super) struct ProcessLook {
     /// A debugger traces it (`TracerPid`).
     pub traced: bool,
     /// Stopped by a signal (state `T`).
@@ -15,7 +15,7 @@ pub struct ProcessLook {
 
 /// Looks at process `pid`; 0 is nobody.
 #[must_use]
-pub fn look(pid: u32) -> ProcessLook {
+pub(super) fn look(pid: u32) -> ProcessLook {
     if pid == 0 {
         return ProcessLook::default();
     }
@@ -42,7 +42,7 @@ pub fn look(pid: u32) -> ProcessLook {
 ///
 /// Reads `/proc/PID/task/TID/children` recursively, at most 512 processes.
 #[must_use]
-pub fn tree(pid: u32) -> u64 {
+pub(super) fn tree(pid: u32) -> u64 {
     let mut sum = 0_u64;
     let mut waiting = vec![pid];
     let mut seen = 0;

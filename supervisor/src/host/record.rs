@@ -14,7 +14,7 @@ use crate::observe;
 
 /// Journal and log book on one clock.
 #[derive(Clone, Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     pub journal: Arc<Journal>,
     pub logs: Arc<LogBook>,
     pub clock: Clock,
@@ -22,17 +22,17 @@ pub struct Recorder {
 
 impl Recorder {
     /// An event of the supervisor itself.
-    pub fn supervisor(&self, event: &'static str, fields: Value) -> Arc<EventRecord> {
+    pub(crate) fn supervisor(&self, event: &'static str, fields: Value) -> Arc<EventRecord> {
         self.journal.record(self.clock.wall_us(), None, 0, event, members(fields))
     }
 
     /// An event of one plugin.
-    pub fn plugin(&self, slot: &Slot, generation: u64, event: &'static str, fields: Value) {
+    pub(crate) fn plugin(&self, slot: &Slot, generation: u64, event: &'static str, fields: Value) {
         self.write(slot, generation, event, members(fields));
     }
 
     /// A note of the core.
-    pub fn note(&self, slot: &Slot, generation: u64, note: &Note) {
+    pub(crate) fn note(&self, slot: &Slot, generation: u64, note: &Note) {
         let (event, fields) = observe::describe(note);
         self.write(slot, generation, event, fields);
     }
@@ -52,7 +52,7 @@ impl Recorder {
     }
 
     /// One log line of a plugin; gives back the masked text when it was kept.
-    pub fn log(
+    pub(crate) fn log(
         &self,
         slot: &Slot,
         generation: u64,
@@ -66,7 +66,7 @@ impl Recorder {
     }
 
     /// Says how many lines were dropped, if it is time.
-    pub fn dropped(&self, slot: &Slot, generation: u64, count: Option<u64>) {
+    pub(crate) fn dropped(&self, slot: &Slot, generation: u64, count: Option<u64>) {
         if let Some(n) = count {
             slot.stats.dropped_lines.add(n);
             self.plugin(slot, generation, "log.dropped", serde_json::json!({"n": n}));

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 /// What stands in place of a secret.
-pub const MASK: &str = "[redacted]";
+pub(super) const MASK: &str = "[redacted]";
 
 /// The secret values of one generation. Answers to callers are payload and do not pass through here.
 #[derive(Clone, Debug, Default)]
-pub struct Redactor {
+pub(crate) struct Redactor {
     secrets: Arc<[Box<str>]>,
 }
 
@@ -15,7 +15,7 @@ impl Redactor {
     /// Masks each of `secrets`, also in the form that JSON strings give it. The longest goes first, so that one
     /// secret inside another leaves nothing behind.
     #[must_use]
-    pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let mut all: Vec<Box<str>> = Vec::new();
         for secret in secrets {
             let quoted = serde_json::to_string(&secret).unwrap_or_default();
@@ -33,7 +33,7 @@ impl Redactor {
 
     /// `text` without secrets; the same string when there was none in it.
     #[must_use]
-    pub fn mask(&self, text: String) -> String {
+    pub(crate) fn mask(&self, text: String) -> String {
         let mut text = text;
         for secret in self.secrets.iter() {
             if text.contains(&**secret) {

@@ -9,12 +9,12 @@ use outboard_core::{Route, StopReason, Time, Unavailable};
 use outboard_wire::CallError;
 use outboard_wire::error::Callee;
 
-use super::call::{Call, Token};
+use super::call::Call;
 use super::link::Link;
 
 /// The route of one plugin and the calls that wait at it.
 #[derive(Debug)]
-pub struct Router {
+pub(crate) struct Router {
     way: Way,
     /// Calls that wait for the next generation, in the order they were accepted.
     held: VecDeque<Call>,
@@ -34,14 +34,14 @@ enum Way {
 
 /// The bounds of the wait, from the manifest.
 #[derive(Clone, Copy, Debug)]
-pub struct HoldLimits {
+pub(crate) struct HoldLimits {
     pub calls: usize,
     pub bytes: usize,
 }
 
 /// What the route says to one call.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Give it to this link. A link that no longer accepts gives the call back: see [`Router::hold_anyway`].
     Link(Arc<Link>, Call),
     /// It waits; `tell` when the dispatcher has to know of it, for its deadline or to start a resting plugin.
@@ -53,7 +53,7 @@ pub enum Answer {
 impl Router {
     /// The route of a plugin that is not running.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             way: Way::Refuse(Unavailable::Down),
             held: VecDeque::new(),
@@ -65,7 +65,7 @@ impl Router {
 
     /// Why nothing can take a call now; `None` while the way is open.
     #[must_use]
-    pub fn closed(&self) -> Option<Unavailable> {
+    pub(crate) fn closed(&self) -> Option<Unavailable> {
         match &self.way {
             Way::Open(_) => None,
             Way::Hold(why) | Way::Refuse(why) => Some(*why),
@@ -74,7 +74,7 @@ impl Router {
 
     /// The link that takes calls now.
     #[must_use]
-    pub fn link(&self) -> Option<&Arc<Link>> {
+    pub(crate) fn link(&self) -> Option<&Arc<Link>> {
         match &self.way {
             Way::Open(link) => Some(link),
             Way::Hold(_) | Way::Refuse(_) => None,
@@ -83,12 +83,12 @@ impl Router {
 
     /// Calls that wait here.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.held.len()
     }
 
     /// Asks the way for one call.
-    pub fn ask(&mut self, call: Call, limits: HoldLimits, refusal: &Refusal<'_>) -> Answer {
+    pub(crate) fn ask(&mut self, call: Call, limits: HoldLimits, refusal: &Refusal<'_>) -> Answer {
         match &self.way {
             Way::Open(link) => Answer::Link(link.clone(), call),
             Way::Hold(_) => self.hold(call, limits, refusal),
@@ -103,7 +103,7 @@ impl Router {
 
     /// A link gave the call back: its process has ended and the dispatcher has not spoken yet. The call waits for
     /// the word of the dispatcher, whatever the route still says.
-    pub fn hold_anyway(&mut self, call: Call, limits: HoldLimits, refusal: &Refusal<'_>) -> Answer {
+    pub(crate) fn hold_anyway(&mut self, call: Call, limits: HoldLimits, refusal: &Refusal<'_>) -> Answer {
         match &self.way {
             Way::Refuse(why) => self.refuse(*why, call, refusal),
             Way::Open(_) | Way::Hold(_) => self.hold(call, limits, refusal),
@@ -133,7 +133,7 @@ impl Router {
     /// Puts calls back at the head of the wait, oldest first: they were accepted before all that wait here. Where the
     /// route refuses, they come back.
     #[must_use]
-    pub fn put_back(&mut self, calls: Vec<Call>) -> Vec<Call> {
+    pub(crate) fn put_back(&mut self, calls: Vec<Call>) -> Vec<Call> {
         if matches!(self.way, Way::Refuse(_)) {
             return calls;
         }
@@ -145,7 +145,7 @@ impl Router {
     }
 
     /// Sets the route. Gives the calls that do not wait any longer: to be written (way open) or to be refused.
-    pub fn set(&mut self, route: &Route, link: Option<&Arc<Link>>) -> Vec<Call> {
+    pub(crate) fn set(&mut self, route: &Route, link: Option<&Arc<Link>>) -> Vec<Call> {
         self.called = false;
         match (route, link) {
             (Route::Open, Some(link)) => {
@@ -175,12 +175,12 @@ impl Router {
     }
 
     /// Takes out the waiting calls whose deadline has passed.
-    pub fn take_expired(&mut self, now: Time) -> Vec<Call> {
+    pub(crate) fn take_expired(&mut self, now: Time) -> Vec<Call> {
         self.take_where(|call| call.deadline.is_some_and(|at| at <= now))
     }
 
     /// Takes out the waiting call that `wanted` names, when it still waits.
-    pub fn take_where(&mut self, wanted: impl Fn(&Call) -> bool) -> Vec<Call> {
+    pub(crate) fn take_where(&mut self, wanted: impl Fn(&Call) -> bool) -> Vec<Call> {
         let (gone, stay): (Vec<Call>, Vec<Call>) =
             std::mem::take(&mut self.held).into_iter().partition(|call| wanted(call));
         self.held = stay.into();
@@ -190,7 +190,7 @@ impl Router {
 
     /// The earliest deadline of a waiting call.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Time> {
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.held.iter().filter_map(|call| call.deadline).min()
     }
 }
@@ -207,21 +207,15 @@ impl Call {
     }
 
     /// Ends the call with what `refusal` says of a deadline that passed before anything was written.
-    pub fn expire(self, refusal: &Refusal<'_>, now: Time) {
+    pub(crate) fn expire(self, refusal: &Refusal<'_>, now: Time) {
         let error = refusal.deadline(now.since(self.began));
         self.token.fail(error);
-    }
-
-    /// The call is a dialect's own and not a caller's.
-    #[must_use]
-    pub fn is_tagged(&self) -> bool {
-        matches!(self.token, Token::Tagged(_))
     }
 }
 
 /// Words the refusals of one plugin: every error names it.
 #[derive(Clone, Copy, Debug)]
-pub struct Refusal<'a> {
+pub(crate) struct Refusal<'a> {
     pub plugin: &'a str,
     pub generation: u64,
     /// When the next try is due, if it is known.
@@ -237,7 +231,7 @@ impl Refusal<'_> {
 
     /// −31001, −31008: nothing can take the call.
     #[must_use]
-    pub fn unavailable(&self, why: Unavailable) -> CallError {
+    pub(crate) fn unavailable(&self, why: Unavailable) -> CallError {
         let class = match why {
             Unavailable::Starting => "starting",
             Unavailable::Waiting => "waiting",
@@ -260,7 +254,7 @@ impl Refusal<'_> {
 
     /// −31008: a stop has begun.
     #[must_use]
-    pub fn shutting_down(&self, reason: StopReason, sent: bool) -> CallError {
+    pub(crate) fn shutting_down(&self, reason: StopReason, sent: bool) -> CallError {
         let class = match reason {
             StopReason::Stop | StopReason::Config => "stop",
             StopReason::Restart => "restart",
@@ -271,13 +265,13 @@ impl Refusal<'_> {
 
     /// −31004: a bound is reached.
     #[must_use]
-    pub fn overloaded(&self, class: &'static str) -> CallError {
+    pub(crate) fn overloaded(&self, class: &'static str) -> CallError {
         CallError::overloaded(self.callee(), class)
     }
 
     /// −31002: the deadline passed while the call waited, nothing was written.
     #[must_use]
-    pub fn deadline(&self, waited: std::time::Duration) -> CallError {
+    pub(crate) fn deadline(&self, waited: std::time::Duration) -> CallError {
         CallError::deadline_exceeded(self.callee(), false, true).with_elapsed(waited)
     }
 }

@@ -22,7 +22,7 @@ const QUEUE: usize = 8192;
 const OPEN_FILES: usize = 64;
 
 /// One thing to write.
-pub enum Job {
+pub(crate) enum Job {
     /// Appends `line` and LF to `file`, which is rotated by `limits`.
     Append { file: Arc<Path>, line: Box<str>, limits: Rotation },
     /// Replaces a small file as a whole: written beside it, then renamed, so that old or new is there.
@@ -33,14 +33,14 @@ pub enum Job {
 
 /// When a file is rotated, and how many old ones stay: `NAME.1` is the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rotation {
+pub(crate) struct Rotation {
     pub size: u64,
     pub keep: u32,
 }
 
 /// The way to the writing thread.
 #[derive(Debug)]
-pub struct Sink {
+pub(crate) struct Sink {
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
     lost: Arc<AtomicU64>,
@@ -52,7 +52,7 @@ impl Sink {
     ///
     /// # Errors
     /// No thread can be had.
-    pub fn start(trouble: impl Fn(String) + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(trouble: impl Fn(String) + Send + 'static) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         let writer = Writer { files: HashMap::new(), lost: lost.clone(), failing: 0, trouble };
@@ -62,7 +62,7 @@ impl Sink {
 
     /// Offers a job; false when the queue is full, and the job is dropped: the caller counts it.
     #[must_use]
-    pub fn offer(&self, job: Job) -> bool {
+    pub(crate) fn offer(&self, job: Job) -> bool {
         match self.queue.as_ref().map(|queue| queue.try_send(job)) {
             Some(Ok(())) => true,
             Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
@@ -71,12 +71,12 @@ impl Sink {
 
     /// Lines that the disk refused so far.
     #[must_use]
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
     /// Waits until all that was offered before is written. Dropping the future is harmless.
-    pub async fn flush(&self) {
+    pub(crate) async fn flush(&self) {
         let (done, wait) = oneshot::channel();
         if self.offer(Job::Flush(done)) {
             // An error only says that the thread is gone: then nothing is left to wait for.
@@ -204,7 +204,7 @@ fn rotate(path: &Path, keep: u32) -> io::Result<()> {
 
 /// The name of the `n`th old file.
 #[must_use]
-pub fn rotated(path: &Path, n: u32) -> PathBuf {
+pub(super) fn rotated(path: &Path, n: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{n}"));
     name.into()
@@ -214,7 +214,7 @@ pub fn rotated(path: &Path, n: u32) -> PathBuf {
 ///
 /// # Errors
 /// Those of the file system.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);

@@ -32,7 +32,7 @@ const LOST: usize = 20;
 
 /// The shared part of one plugin.
 #[derive(Debug)]
-pub struct Slot {
+pub(crate) struct Slot {
     pub id: PluginId,
     pub key: Key,
     pub stats: Stats,
@@ -50,7 +50,7 @@ pub struct Slot {
 
 /// What every slot is given to reach the rest.
 #[derive(Clone, Debug)]
-pub struct Ways {
+pub(crate) struct Ways {
     pub clock: Clock,
     pub happenings: Happenings,
     pub learnt: Learnt,
@@ -58,7 +58,7 @@ pub struct Ways {
 
 /// What the opening of the current generation said, and what holds it.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub(crate) struct Told {
     pub protocol: Option<String>,
     pub offers: Option<String>,
     pub executable: Option<std::path::PathBuf>,
@@ -75,7 +75,7 @@ pub struct Told {
 
 /// What `why` is made of.
 #[derive(Debug, Default)]
-pub struct History {
+pub(crate) struct History {
     pub timeline: VecDeque<Arc<EventRecord>>,
     pub failures: VecDeque<Failure>,
     /// The last words of the generation that failed last, kept when the next one starts to speak.
@@ -90,7 +90,7 @@ pub struct History {
 impl Slot {
     /// The shared part of a plugin that has just been registered.
     #[must_use]
-    pub fn new(key: Key, manifest: Arc<Manifest>, seen: Snapshot, log: PluginLog, ways: Ways) -> Self {
+    pub(crate) fn new(key: Key, manifest: Arc<Manifest>, seen: Snapshot, log: PluginLog, ways: Ways) -> Self {
         let Ways { clock, happenings, learnt } = ways;
         Self {
             id: manifest.id.clone(),
@@ -111,48 +111,43 @@ impl Slot {
 
     /// The manifest in force.
     #[must_use]
-    pub fn manifest(&self) -> Arc<Manifest> {
+    pub(crate) fn manifest(&self) -> Arc<Manifest> {
         lock(&self.manifest).clone()
-    }
-
-    /// Puts another manifest in force.
-    pub fn set_manifest(&self, manifest: Arc<Manifest>) {
-        *lock(&self.manifest) = manifest;
     }
 
     /// The plugin as the dispatcher last published it.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         lock(&self.seen).clone()
     }
 
     /// Publishes the plugin's state.
-    pub fn publish(&self, snapshot: Snapshot) {
+    pub(crate) fn publish(&self, snapshot: Snapshot) {
         *lock(&self.seen) = snapshot;
     }
 
     /// The route; held for microseconds, never across an await.
-    pub fn router(&self) -> MutexGuard<'_, Router> {
+    pub(crate) fn router(&self) -> MutexGuard<'_, Router> {
         lock(&self.router)
     }
 
     /// The newest lines of stderr.
-    pub fn words(&self) -> MutexGuard<'_, Words> {
+    pub(crate) fn words(&self) -> MutexGuard<'_, Words> {
         lock(&self.words)
     }
 
     /// What the current generation said of itself.
-    pub fn told(&self) -> MutexGuard<'_, Told> {
+    pub(crate) fn told(&self) -> MutexGuard<'_, Told> {
         lock(&self.told)
     }
 
     /// What `why` is made of.
-    pub fn history(&self) -> MutexGuard<'_, History> {
+    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
         lock(&self.history)
     }
 
     /// Gives a call to the link in force, holds it, or ends it with a typed refusal. Never blocks.
-    pub fn submit(&self, call: Call) {
+    pub(crate) fn submit(&self, call: Call) {
         let limits = self.hold_limits();
         let mut answer = {
             let mut router = self.router();
@@ -195,7 +190,7 @@ impl Slot {
     }
 
     /// Takes back the calls whose tokens `wanted` names: those that wait, and those that were sent.
-    pub fn cancel_where(&self, wanted: &dyn Fn(&Token) -> bool, reason: &'static str) {
+    pub(crate) fn cancel_where(&self, wanted: &dyn Fn(&Token) -> bool, reason: &'static str) {
         let (waiting, link) = {
             let mut router = self.router();
             (router.take_where(|call| wanted(&call.token)), router.link().cloned())
@@ -211,14 +206,14 @@ impl Slot {
     }
 
     /// Ends the waiting calls whose deadline has passed.
-    pub fn expire_held(&self) {
+    pub(crate) fn expire_held(&self) {
         let now = self.clock.now();
         let expired = self.router().take_expired(now);
         self.with_refusal(|refusal| expired.into_iter().for_each(|call| call.expire(refusal, now)));
     }
 
     /// Calls with `refusal` worded for the plugin as it is now.
-    pub fn with_refusal<R>(&self, words: impl FnOnce(&Refusal<'_>) -> R) -> R {
+    pub(crate) fn with_refusal<R>(&self, words: impl FnOnce(&Refusal<'_>) -> R) -> R {
         let (generation, retry_after, note) = {
             let seen = lock(&self.seen);
             let retry_after = seen.next_try.map(|at| at.since(self.clock.now()));
@@ -234,17 +229,17 @@ impl Slot {
 
     /// Whether calls that were not written may wait for the next generation.
     #[must_use]
-    pub fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         lock(&self.manifest).policy.while_restarting == WhileRestarting::Wait
     }
 
     /// A client is attached.
-    pub fn attach(&self) {
+    pub(crate) fn attach(&self) {
         self.told().clients += 1;
     }
 
     /// A client has gone.
-    pub fn detach(&self) {
+    pub(crate) fn detach(&self) {
         let mut told = self.told();
         told.clients = told.clients.saturating_sub(1);
     }
@@ -253,7 +248,7 @@ impl Slot {
     ///
     /// # Errors
     /// No generation takes it now, or a bound is reached: nothing was sent.
-    pub fn notify(&self, method: &str, params: &str) -> Result<(), CallError> {
+    pub(crate) fn notify(&self, method: &str, params: &str) -> Result<(), CallError> {
         let (link, closed) = {
             let router = self.router();
             (router.link().cloned(), router.closed())
@@ -268,7 +263,7 @@ impl Slot {
     }
 
     /// Keeps what the dialect learnt about the executable that runs; `None` forgets it.
-    pub fn learn(&self, hint: Option<String>) {
+    pub(crate) fn learn(&self, hint: Option<String>) {
         let told = self.told();
         let mut learnt = lock(&self.learnt);
         match hint {
@@ -279,7 +274,7 @@ impl Slot {
     }
 
     /// Adds an event to the timeline.
-    pub fn remember(&self, record: Arc<EventRecord>) {
+    pub(crate) fn remember(&self, record: Arc<EventRecord>) {
         let mut history = self.history();
         if history.timeline.len() == TIMELINE {
             history.timeline.pop_front();
@@ -288,7 +283,7 @@ impl Slot {
     }
 
     /// Adds a failure, with the words that were heard until then.
-    pub fn remember_failure(&self, failure: Failure) {
+    pub(crate) fn remember_failure(&self, failure: Failure) {
         let (last_words, lines) = {
             let words = self.words();
             (words.last(usize::MAX), words.total())
@@ -303,7 +298,7 @@ impl Slot {
     }
 
     /// Forgets what was lost before: a new generation begins.
-    pub fn begin_generation(&self) {
+    pub(crate) fn begin_generation(&self) {
         *self.words() = Words::default();
         let mut history = self.history();
         history.lost.clear();
@@ -313,7 +308,7 @@ impl Slot {
     }
 
     /// One call ended with its plugin.
-    pub fn remember_lost(&self, call: LostCall) {
+    pub(crate) fn remember_lost(&self, call: LostCall) {
         let mut history = self.history();
         history.lost_total += 1;
         if history.lost.len() < LOST {

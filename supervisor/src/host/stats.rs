@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What was seen on the wire since the supervisor started.
 #[derive(Debug, Default)]
-pub struct Stats {
+pub(crate) struct Stats {
     pub junk_lines: Counter,
     pub rejects: Counter,
     pub too_long: Counter,
@@ -16,17 +16,17 @@ pub struct Stats {
 
 /// One number that only rises.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     /// Adds `n`.
-    pub fn add(&self, n: u64) {
+    pub(crate) fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
     /// The number now.
     #[must_use]
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -11,7 +11,7 @@ const BYTES: usize = 32 * 1024;
 
 /// A bounded ring of lines of one generation.
 #[derive(Debug, Default)]
-pub struct Words {
+pub(crate) struct Words {
     lines: VecDeque<Arc<str>>,
     bytes: usize,
     total: u64,
@@ -19,7 +19,7 @@ pub struct Words {
 
 impl Words {
     /// Adds the newest line; the oldest make room.
-    pub fn push(&mut self, line: Arc<str>) {
+    pub(crate) fn push(&mut self, line: Arc<str>) {
         self.total += 1;
         self.bytes += line.len();
         self.lines.push_back(line);
@@ -30,14 +30,14 @@ impl Words {
 
     /// The last `count` lines, oldest first.
     #[must_use]
-    pub fn last(&self, count: usize) -> Vec<String> {
+    pub(crate) fn last(&self, count: usize) -> Vec<String> {
         let skip = self.lines.len().saturating_sub(count);
         self.lines.iter().skip(skip).map(|l| l.to_string()).collect()
     }
 
     /// Lines of this generation, those that made room included.
     #[must_use]
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.total
     }
 }

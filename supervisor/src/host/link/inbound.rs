@@ -38,7 +38,7 @@ thread_local! {
 
 /// Where reading stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pumped {
+pub(crate) enum Pumped {
     /// Nothing more now.
     Dry,
     /// There may be more; others have their turn first.
@@ -65,7 +65,7 @@ impl Link {
     }
 
     /// Reads what lies in the pipe now.
-    pub fn pump(&self) -> Pumped {
+    pub(crate) fn pump(&self) -> Pumped {
         self.pump_rounds(LAST_ROUNDS)
     }
 

@@ -18,7 +18,7 @@ impl Link {
     /// Rung 0: takes no new calls; says `Drained` once nothing is in flight and the dialect's `drain` is answered.
     /// Calls that were not written yet are given back.
     #[must_use]
-    pub fn drain(&self, reason: StopReason, within: Duration) -> Vec<Call> {
+    pub(crate) fn drain(&self, reason: StopReason, within: Duration) -> Vec<Call> {
         let mut state = self.state();
         state.accepting = false;
         let unsent = state.peer.settle_all(true);
@@ -29,7 +29,7 @@ impl Link {
     }
 
     /// Rung 1: asks the plugin to shut down; says `Asked` at once where the dialect has no such request.
-    pub fn ask(&self, reason: StopReason, within: Duration) {
+    pub(crate) fn ask(&self, reason: StopReason, within: Duration) {
         let mut state = self.state();
         state.accepting = false;
         if !self.rung(&mut state, Stop::Ask, reason, within) {
@@ -38,7 +38,7 @@ impl Link {
     }
 
     /// Rung 2: says goodbye and closes stdin.
-    pub fn leave(&self, reason: StopReason, within: Duration) {
+    pub(crate) fn leave(&self, reason: StopReason, within: Duration) {
         let mut state = self.state();
         state.accepting = false;
         let _asked = self.rung(&mut state, Stop::Leave, reason, within);
@@ -73,7 +73,7 @@ impl Link {
     }
 
     /// The process has ended, or the link is judged dead: what it wrote is read, and no call is taken any more.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.pump();
         self.pump_stderr();
         let mut state = self.state();
@@ -93,7 +93,7 @@ impl Link {
     /// Settles every pending call with its reason, each exactly once. Those of which no byte was written are given
     /// back when `keep_unsent`: the next generation may take them.
     #[must_use]
-    pub fn settle_all(&self, why: &Settle, keep_unsent: bool) -> Vec<Call> {
+    pub(crate) fn settle_all(&self, why: &Settle, keep_unsent: bool) -> Vec<Call> {
         let settled = {
             let mut state = self.state();
             state.accepting = false;
@@ -143,7 +143,7 @@ impl Link {
     }
 
     /// The generation is over: its tasks end, and what still arrives is nobody's.
-    pub fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.state().over = true;
         self.kick.notify_one();
     }
@@ -164,7 +164,7 @@ fn call_again(settled: Settled<Pending>) -> Option<Call> {
 }
 
 /// Ends calls that may not wait.
-pub fn refuse_all(slot: &Slot, calls: Vec<Call>, reason: StopReason) {
+pub(crate) fn refuse_all(slot: &Slot, calls: Vec<Call>, reason: StopReason) {
     for call in calls {
         let error = slot.with_refusal(|refusal| refusal.shutting_down(reason, false));
         call.token.fail(error);
@@ -173,7 +173,7 @@ pub fn refuse_all(slot: &Slot, calls: Vec<Call>, reason: StopReason) {
 
 /// The word of `shutdown.reason`.
 #[must_use]
-pub fn reason_name(reason: StopReason) -> &'static str {
+pub(crate) fn reason_name(reason: StopReason) -> &'static str {
     match reason {
         StopReason::Stop => "stop",
         StopReason::Restart => "restart",

@@ -27,11 +27,11 @@ use super::noise::Noise;
 use super::record::Recorder;
 use super::slot::Slot;
 
-pub use inbound::Pumped;
-pub use ladder::{reason_name, refuse_all};
+pub(super) use inbound::Pumped;
+pub(super) use ladder::refuse_all;
 
 /// One generation's link.
-pub struct Link {
+pub(crate) struct Link {
     pub generation: u64,
     key: Key,
     slot: Arc<Slot>,
@@ -108,7 +108,7 @@ pub(crate) struct Pending {
 }
 
 /// The pieces a link is made of.
-pub struct Parts {
+pub(crate) struct Parts {
     pub key: Key,
     pub generation: u64,
     pub slot: Arc<Slot>,
@@ -128,7 +128,7 @@ impl Link {
     ///
     /// Must be called within the runtime. The tasks end by themselves after [`Link::retire`].
     #[must_use]
-    pub fn start(parts: Parts) -> Arc<Self> {
+    pub(crate) fn start(parts: Parts) -> Arc<Self> {
         let Parts { key, generation, slot, recorder, happenings, clock, stdin, stdout, stderr, dialect, limits, strict } =
             parts;
         let (max_depth, max_frame) = (limits.max_depth, limits.max_frame);
@@ -181,7 +181,7 @@ impl Link {
     ///
     /// # Errors
     /// The call itself, unregistered: the caller asks the route again.
-    pub fn call(&self, call: Call) -> Result<(), Call> {
+    pub(crate) fn call(&self, call: Call) -> Result<(), Call> {
         let mut state = self.state();
         if !state.accepting {
             return Err(call);
@@ -193,7 +193,7 @@ impl Link {
 
     /// Takes calls that waited for this generation, oldest first. Their wait was bounded already: neither the number
     /// nor the bytes in flight refuse them.
-    pub fn call_all(&self, calls: Vec<Call>) {
+    pub(crate) fn call_all(&self, calls: Vec<Call>) {
         for call in calls {
             let now = self.clock.now();
             if call.deadline.is_some_and(|at| at <= now) {
@@ -257,7 +257,7 @@ impl Link {
     ///
     /// # Errors
     /// The typed refusal: nothing was written.
-    pub fn notify(&self, method: &str, params: &str) -> Result<(), CallError> {
+    pub(crate) fn notify(&self, method: &str, params: &str) -> Result<(), CallError> {
         let mut state = self.state();
         let State { peer, dialect, .. } = &mut *state;
         let (method, params) = dialect
@@ -270,7 +270,7 @@ impl Link {
     }
 
     /// Ends the wait for the calls whose tokens `wanted` names; the plugin is told where its dialect has a way.
-    pub fn cancel_where(&self, wanted: &dyn Fn(&Token) -> bool, reason: &'static str) {
+    pub(crate) fn cancel_where(&self, wanted: &dyn Fn(&Token) -> bool, reason: &'static str) {
         let mut state = self.state();
         for id in state.peer.find(|pending| wanted(&pending.token)) {
             self.cancel(&mut state, id, reason);
@@ -279,7 +279,7 @@ impl Link {
 
     /// Probes now, or joins the probe that is out; completes with the answer.
     #[must_use]
-    pub fn check(&self) -> oneshot::Receiver<()> {
+    pub(crate) fn check(&self) -> oneshot::Receiver<()> {
         let (answered, wait) = oneshot::channel();
         let mut state = self.state();
         state.checks.push(answered);
@@ -307,25 +307,25 @@ impl Link {
 
     /// Calls accepted and unsettled.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.state().peer.in_flight()
     }
 
     /// The process's number, once it is known; 0 before.
     #[must_use]
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// The process exists.
-    pub fn set_pid(&self, pid: u32) {
+    pub(crate) fn set_pid(&self, pid: u32) {
         self.pid.store(pid, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// What the core looks at when a deadline has passed. The pipe is read until it would block first: what the
     /// plugin wrote in time counts, however late this side is.
     #[must_use]
-    pub fn look(&self, starting: bool) -> Look {
+    pub(crate) fn look(&self, starting: bool) -> Look {
         self.pump();
         let now = self.clock.now();
         let mid_frame = lock(&self.framer).mid_frame();
@@ -356,13 +356,13 @@ impl Link {
 
     /// The plugin's newest word about itself, if there is one that was not fetched.
     #[must_use]
-    pub fn take_said(&self) -> Option<Report> {
+    pub(crate) fn take_said(&self) -> Option<Report> {
         self.state().said.take()
     }
 
     /// The plugin showed progress in its start since the last time.
     #[must_use]
-    pub fn take_progress(&self) -> bool {
+    pub(crate) fn take_progress(&self) -> bool {
         std::mem::take(&mut self.state().progressed)
     }
 
@@ -386,4 +386,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// How long an end of a pipe may come before the end of its process without being called a break of the protocol.
-pub const END_TOGETHER: Duration = Duration::from_millis(50);
+pub(super) const END_TOGETHER: Duration = Duration::from_millis(50);

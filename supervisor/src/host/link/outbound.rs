@@ -185,7 +185,7 @@ impl Link {
     }
 
     /// Writes the dialect's opening. Called once, before the process is even there: the pipe holds it.
-    pub fn open(&self, cx: &OpenCx<'_>) {
+    pub(crate) fn open(&self, cx: &OpenCx<'_>) {
         let mut state = self.state();
         let State { dialect, asks, .. } = &mut *state;
         dialect.open(cx, asks);
@@ -193,7 +193,7 @@ impl Link {
     }
 
     /// Sends one health probe; `second` asks for the dialect's other kind.
-    pub fn probe(&self, second: bool) {
+    pub(crate) fn probe(&self, second: bool) {
         let mut state = self.state();
         let Some(ask) = state.dialect.probe(second) else { return };
         state.asks.push(ask);

@@ -63,7 +63,7 @@ impl Link {
     }
 
     /// The last words of a process that has ended: what is left without an end of line counts too.
-    pub fn finish_words(&self) {
+    pub(crate) fn finish_words(&self) {
         self.pump_stderr();
         lock(&self.cutter).finish(&mut |line| self.said_on_stderr(&line));
     }

@@ -1,0 +1,418 @@
+//! Serves `attach.sock`: newline JSON-RPC straight to one plugin for each connection.
+//!
+//! The first line names the plugin; from then on every request is a call to it. Ids are the client's own and come
+//! back as they were sent. Many clients share a plugin, each bounded: a client that does not read its answers is not
+//! read from either.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use outboard_core::Time;
+use outboard_wire::{CallError, DEFAULT_MAX_DEPTH, Framer, Id, Item, Message, decode, encode};
+use outboard_wire::error::Callee;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+
+use super::socket::{BindError, BoundSocket, peer_uid};
+use super::{ATTACH_SOCKET, MAX_MESSAGE};
+use crate::host::{Answer, Call, Slot, Supervisor, Token};
+
+/// Connections served at the same time.
+const CONNECTIONS: usize = 1024;
+
+/// Answers that may lie here unread before the client is not read from any more.
+const UNREAD: usize = 1 << 20;
+
+/// Calls of one client that may be open before it is not read from any more.
+const OPEN_CALLS: usize = 1024;
+
+/// How long a client may take over its first line.
+const FIRST_LINE: Duration = Duration::from_secs(10);
+
+/// How long to wait when the kernel has no descriptor for a connection: long enough not to spin.
+const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
+
+const SCRATCH: usize = 64 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
+}
+
+/// A running attach server. Dropped, it takes no more clients and lets go of those it has.
+#[derive(Debug)]
+pub struct AttachServer {
+    socket: BoundSocket,
+    accepting: JoinHandle<()>,
+}
+
+impl AttachServer {
+    /// Binds the attach socket in the state directory and serves it on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be bound; what lies at its path is untouched then.
+    pub fn start(state_dir: &Path, supervisor: Supervisor) -> Result<Self, BindError> {
+        let socket = BoundSocket::bind(state_dir, ATTACH_SOCKET)?;
+        let listener = socket.try_clone_listener().and_then(UnixListener::from_std).map_err(|source| {
+            BindError::Io { action: "serve", path: socket.path().to_owned(), source }
+        })?;
+        let accepting = tokio::spawn(accept(listener, supervisor));
+        Ok(Self { socket, accepting })
+    }
+
+    /// Where the socket is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.socket.path()
+    }
+}
+
+impl Drop for AttachServer {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: UnixListener, supervisor: Supervisor) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let me = nix::unistd::geteuid().as_raw();
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // The socket's mode keeps others out; this is for a directory that was opened up by hand.
+                if !peer_uid(&stream).is_some_and(|uid| uid == me || uid == 0) {
+                    continue;
+                }
+                let supervisor = supervisor.clone();
+                tokio::spawn(async move {
+                    serve(stream, &supervisor).await;
+                    drop(place);
+                });
+            }
+            Err(_) => tokio::time::sleep(NO_DESCRIPTOR_PAUSE).await,
+        }
+    }
+}
+
+/// One client: what it is owed, and how much of it is open.
+#[derive(Debug)]
+struct Client {
+    out: Mutex<Out>,
+    /// Something is to be written.
+    kick: Notify,
+    /// There is room again.
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Out {
+    bytes: Vec<u8>,
+    open: usize,
+    /// The reader waits for room.
+    starved: bool,
+    over: bool,
+}
+
+impl Answer for Client {
+    fn answer(&self, id: &Id, result: Result<&str, &CallError>) {
+        let mut out = self.out();
+        out.open = out.open.saturating_sub(1);
+        let was_empty = out.bytes.is_empty();
+        match result {
+            Ok(text) => encode::result(&mut out.bytes, id, text),
+            Err(error) => encode::error_raw(&mut out.bytes, id, &error.to_json()),
+        }
+        let room = std::mem::take(&mut out.starved);
+        drop(out);
+        if was_empty {
+            self.kick.notify_one();
+        }
+        if room {
+            self.room.notify_one();
+        }
+    }
+}
+
+impl Client {
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().expect("nothing panics while it holds a client")
+    }
+
+    fn full(&self) -> bool {
+        let mut out = self.out();
+        let full = out.bytes.len() > UNREAD || out.open >= OPEN_CALLS;
+        out.starved = full;
+        full
+    }
+
+    /// Waits until the client has read enough, and enough of its calls have ended.
+    async fn wait_for_room(&self) {
+        while self.full() {
+            self.room.notified().await;
+        }
+    }
+
+    fn end(&self) {
+        self.out().over = true;
+        self.kick.notify_one();
+    }
+
+    async fn write(self: Arc<Self>, pipe: OwnedWriteHalf) {
+        let mut buffer = Vec::new();
+        loop {
+            self.kick.notified().await;
+            loop {
+                {
+                    let mut out = self.out();
+                    if out.bytes.is_empty() {
+                        if out.over {
+                            return;
+                        }
+                        break;
+                    }
+                    std::mem::swap(&mut buffer, &mut out.bytes);
+                }
+                if write_all(&pipe, &buffer).await.is_err() {
+                    return;
+                }
+                buffer.clear();
+                if buffer.capacity() > 4 * SCRATCH {
+                    buffer = Vec::new();
+                }
+                let room = std::mem::take(&mut self.out().starved);
+                if room {
+                    self.room.notify_one();
+                }
+            }
+        }
+    }
+}
+
+async fn write_all(pipe: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match pipe.try_write(bytes) {
+            Ok(n) => bytes = &bytes[n..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => pipe.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What a connection is attached to, once its first line has said so.
+struct Session {
+    slot: Arc<Slot>,
+    caller: &'static str,
+    /// For calls of this connection; `None` leaves their end to the client.
+    deadline: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Attach {
+    plugin: String,
+    #[serde(default)]
+    caller: Option<String>,
+    #[serde(default)]
+    deadline_ms: Option<u64>,
+}
+
+async fn serve(stream: UnixStream, supervisor: &Supervisor) {
+    let (reader, writer) = stream.into_split();
+    let client = Arc::new(Client { out: Mutex::default(), kick: Notify::new(), room: Notify::new() });
+    let writing = tokio::spawn(client.clone().write(writer));
+    let mut framer = Framer::newline(MAX_MESSAGE as usize);
+    let mut session: Option<Session> = None;
+    let mut going = true;
+    while going {
+        client.wait_for_room().await;
+        let ready = tokio::time::timeout(FIRST_LINE, reader.readable());
+        match (ready.await, &session) {
+            (Ok(Ok(())), _) => {}
+            (Ok(Err(_)), _) | (Err(_), None) => break,
+            // A client may be silent for as long as it likes once it is attached.
+            (Err(_), Some(_)) => match reader.readable().await {
+                Ok(()) => {}
+                Err(_) => break,
+            },
+        }
+        BUFFER.with_borrow_mut(|buffer| match reader.try_read(buffer) {
+            Ok(0) => going = false,
+            Ok(n) => framer.feed(&buffer[..n], &mut |item| {
+                if going {
+                    going = item_of(item, &client, &mut session, supervisor);
+                }
+            }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => going = false,
+        });
+    }
+    if let Some(session) = session {
+        session.slot.detach();
+        let mine = |token: &Token| matches!(token, Token::Client(owner, _) if is(owner, &client));
+        session.slot.cancel_where(&mine, "caller");
+    }
+    client.end();
+    // What it is still owed is written unless it has gone; it cannot hold this up for ever.
+    drop(tokio::time::timeout(FIRST_LINE, writing).await);
+}
+
+fn is(owner: &Arc<dyn Answer>, client: &Arc<Client>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(owner), Arc::as_ptr(client))
+}
+
+/// Handles one line; false ends the connection.
+fn item_of(
+    item: Item<'_>,
+    client: &Arc<Client>,
+    session: &mut Option<Session>,
+    supervisor: &Supervisor,
+) -> bool {
+    match item {
+        Item::Frame(frame) => match decode(frame, DEFAULT_MAX_DEPTH) {
+            Ok(message) => match session {
+                Some(session) => {
+                    message_of(message, client, session, supervisor);
+                    true
+                }
+                None => match attach(message, client, supervisor) {
+                    Some(begun) => {
+                        *session = Some(begun);
+                        true
+                    }
+                    None => false,
+                },
+            },
+            Err(reject) => {
+                if let Some(id) = &reject.id {
+                    refuse(client, id, -32600, &format!("not a JSON-RPC 2.0 message: {}", reject.reason.as_str()));
+                }
+                session.is_some()
+            }
+        },
+        // Noise of a client hurts nobody but itself, and after the first line it may go on.
+        Item::Junk { .. } => session.is_some(),
+        Item::TooLong { id, .. } => {
+            if let Some(id) = id {
+                refuse(client, &id, -31005, "the request is larger than any frame may be");
+            }
+            session.is_some()
+        }
+        Item::Runaway { .. } | Item::Fatal(_) => false,
+        Item::Tail { .. } => true,
+    }
+}
+
+fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -> Option<Session> {
+    let Message::Request { id, method, params } = message else { return None };
+    if method != "outboard/attach" {
+        refuse(client, &id, -32600, "the first line has to be a request `outboard/attach`");
+        return None;
+    }
+    let text = params.map_or("{}", |p| p.get());
+    let attach: Attach = match serde_json::from_str(text) {
+        Ok(attach) => attach,
+        Err(error) => {
+            refuse(client, &id, -32602, &format!("outboard/attach: {error}"));
+            return None;
+        }
+    };
+    let Some(slot) = supervisor.slot(&attach.plugin) else {
+        let callee = Callee { plugin: &attach.plugin, generation: 0 };
+        let error = CallError::unavailable(callee, "not_found");
+        owe(client);
+        client.answer(&id, Err(&error));
+        return None;
+    };
+    let snapshot = slot.snapshot();
+    let manifest = slot.manifest();
+    let result = json!({
+        "plugin": &*slot.id,
+        "dialect": manifest.dialect.name(),
+        "generation": snapshot.generation,
+        "state": crate::observe::state(snapshot.state),
+    });
+    owe(client);
+    client.answer(&id, Ok(&result.to_string()));
+    slot.attach();
+    let caller = match attach.caller.as_deref() {
+        Some("cli") => "cli",
+        Some(_) | None => "api:attach",
+    };
+    let deadline = match attach.deadline_ms {
+        Some(ms) => Some(Duration::from_millis(ms)),
+        None => manifest.calls.attach_deadline,
+    };
+    Some(Session { slot, caller, deadline })
+}
+
+fn message_of(message: Message<'_>, client: &Arc<Client>, session: &Session, supervisor: &Supervisor) {
+    match message {
+        // The supervisor answers for itself: whoever asks this wants to know whether anybody is there.
+        Message::Request { id, method, .. } if method == "ping" => {
+            owe(client);
+            client.answer(&id, Ok("{}"));
+        }
+        Message::Request { id, method, params } => {
+            owe(client);
+            let began: Time = supervisor.clock().now();
+            session.slot.submit(Call {
+                method: method.into(),
+                params: params.map_or("", |p| p.get()).into(),
+                deadline: session.deadline.map(|span| began + span),
+                began,
+                caller: session.caller,
+                token: Token::Client(client.clone(), id),
+            });
+        }
+        Message::Notification { method, params } => {
+            if let Some(id) = cancelled(&method, params) {
+                let wanted = |token: &Token| {
+                    matches!(token, Token::Client(owner, own) if is(owner, client) && *own == id)
+                };
+                session.slot.cancel_where(&wanted, "caller");
+                return;
+            }
+            // A notification has no answer, so a refusal has nowhere to go but the plugin's log.
+            if let Err(error) = session.slot.notify(&method, params.map_or("", |p| p.get())) {
+                tracing::debug!(plugin = &*session.slot.id, %error, "a client's notification was not sent");
+            }
+        }
+        // Requests of plugins are answered by the host and never reach a client: nothing to answer.
+        Message::Response { .. } | Message::OrphanError { .. } => {}
+    }
+}
+
+/// The id that a client's cancellation names, in any dialect's words.
+fn cancelled(method: &str, params: Option<&serde_json::value::RawValue>) -> Option<Id> {
+    let member = match method {
+        "$/cancel" | "$/cancelRequest" => "id",
+        "notifications/cancelled" => "requestId",
+        _ => return None,
+    };
+    let params: serde_json::Value = serde_json::from_str(params?.get()).ok()?;
+    match params.get(member)? {
+        serde_json::Value::Number(n) => n.as_i64().map(Id::Num),
+        serde_json::Value::String(s) => Some(Id::Str(s.as_str().into())),
+        _ => None,
+    }
+}
+
+fn owe(client: &Client) {
+    client.out().open += 1;
+}
+
+fn refuse(client: &Client, id: &Id, code: i64, message: &str) {
+    let mut out = client.out();
+    encode::error(&mut out.bytes, id, code, message, None);
+    drop(out);
+    client.kick.notify_one();
+}

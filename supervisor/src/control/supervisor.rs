@@ -1,0 +1,51 @@
+//! A running [`Supervisor`] as what the management API needs.
+
+use std::sync::Arc;
+
+use outboard_core::PluginId;
+use tokio::sync::broadcast;
+
+use super::backend::Backend;
+use crate::host::{Change, Dossier, EventRecord, LogLine, LogQuery, Outcome, Supervisor, SupervisorView};
+
+impl Backend for Supervisor {
+    fn view(&self) -> SupervisorView {
+        Supervisor::view(self)
+    }
+
+    async fn start(&self, ids: Vec<PluginId>) -> Vec<Outcome> {
+        self.change(Change::Start, &ids).await
+    }
+
+    async fn stop(&self, ids: Vec<PluginId>, now: bool) -> Vec<Outcome> {
+        self.change(Change::Stop { now }, &ids).await
+    }
+
+    async fn restart(&self, ids: Vec<PluginId>, now: bool) -> Vec<Outcome> {
+        self.change(Change::Restart { now }, &ids).await
+    }
+
+    async fn shutdown(&self, now: bool) -> Vec<Outcome> {
+        self.shutdown_all(now).await
+    }
+
+    fn why(&self, id: &str) -> Option<Dossier> {
+        Supervisor::why(self, id)
+    }
+
+    fn events_since(&self, seq: u64, limit: usize) -> Vec<Arc<EventRecord>> {
+        Supervisor::events_since(self, seq, limit)
+    }
+
+    fn subscribe_events(&self) -> broadcast::Receiver<Arc<EventRecord>> {
+        self.subscribe()
+    }
+
+    async fn logs(&self, query: LogQuery) -> Vec<LogLine> {
+        Supervisor::logs(self, query).await
+    }
+
+    fn subscribe_logs(&self) -> broadcast::Receiver<Arc<LogLine>> {
+        Supervisor::subscribe_logs(self)
+    }
+}
