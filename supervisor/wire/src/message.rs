@@ -541,6 +541,10 @@ mod tests {
 
     #[test]
     fn names_and_ids_are_bounded() {
+        for (id, want) in [("9007199254740993", "id"), ("007", "json"), ("", "json")] {
+            assert_eq!(show(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":1}}"#)), want);
+            assert_eq!(show(&format!(r#"{{"result":1,"jsonrpc":"2.0","id":{id}}}"#)), want);
+        }
         let long = "m".repeat(257);
         assert_eq!(show(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{long}"}}"#)), "method 1");
         assert_eq!(show(&format!(r#"{{"jsonrpc":"2.0","id":"{long}","method":"m"}}"#)), "id");

@@ -111,6 +111,22 @@ fn memory_is_bounded_by_the_cap_and_given_back() {
 }
 
 #[test]
+fn an_id_at_the_far_edge_of_the_tail_is_found_however_the_line_was_read() {
+    // `,"id":"…"}` fills the last 256 bytes exactly, or is one byte too long for them.
+    for (length, found) in [(247, true), (248, false)] {
+        let line = format!(
+            "{{\"result\":\"{}\",\"id\":\"{}\"}}\r\n",
+            "x".repeat(5000),
+            "i".repeat(length)
+        );
+        let whole = lines(3000, line.as_bytes());
+        assert_eq!(whole.contains("Some(Str("), found, "{whole}");
+        let single: Vec<&[u8]> = line.as_bytes().chunks(1).collect();
+        assert_eq!(run(Framer::newline(3000), &single, true), whole);
+    }
+}
+
+#[test]
 fn a_tail_is_kept_to_be_shown() {
     let mut framer = Framer::newline(99);
     framer.feed(b"{}\n{\"half", &mut |_| {});
