@@ -77,3 +77,18 @@ pub fn readable(fd: &impl std::os::fd::AsRawFd, deadline: Deadline) -> bool {
         }
     }
 }
+
+/// Waits for something that the kernel tells nobody about, by looking again and again.
+///
+/// # Panics
+///
+/// When it is not so within [`hang_bound`].
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Deadline::hang();
+    while !is_so() {
+        assert!(deadline.left().is_some(), "{what}: not within {:?}", hang_bound());
+        // SAFETY: no entries; only the time counts.
+        unsafe { libc::poll(std::ptr::null_mut(), 0, 1) };
+    }
+}

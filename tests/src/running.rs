@@ -165,11 +165,20 @@ impl<'w> Running<'w> {
         u32::try_from(pid).unwrap()
     }
 
-    /// The keeper's pid.
+    /// The supervisor's own pid, also where a shell started it.
+    #[track_caller]
+    pub fn supervisor_pid(&self) -> u32 {
+        let started = self.event(|event| event.event == "supervisor.started");
+        u32::try_from(started.number("pid")).unwrap()
+    }
+
+    /// The pid of its newest keeper.
     #[track_caller]
     pub fn keeper_pid(&self) -> u32 {
-        let status = self.status();
-        u32::try_from(status["supervisor"]["keeper_pid"].as_u64().unwrap()).unwrap()
+        self.event(|event| event.event == "keeper.started");
+        let events = self.events();
+        let newest = events.iter().rfind(|event| event.event == "keeper.started").unwrap();
+        u32::try_from(newest.number("pid")).unwrap()
     }
 
     /// Calls the management API.
@@ -263,10 +272,16 @@ impl<'w> Running<'w> {
     /// Signals it.
     #[track_caller]
     pub fn signal(&self, signal: i32) -> Moment {
+        self.signal_after(signal, Duration::ZERO)
+    }
+
+    /// Signals it after a time by the witness' clock.
+    #[track_caller]
+    pub fn signal_after(&self, signal: i32, after: Duration) -> Moment {
         if signal == libc::SIGKILL {
-            self.world.sockets_may_be_left();
+            self.world.was_killed();
         }
-        self.world.witness().signal(self.pid, signal)
+        self.world.witness().signal_after(self.pid, signal, after).get()
     }
 
     /// How it ended, if it has.

@@ -26,8 +26,8 @@ pub struct World {
     state_dirs: RefCell<BTreeSet<PathBuf>>,
     /// Numbers the files that outputs go to.
     outputs: Cell<u32>,
-    /// A supervisor was killed and may have left its sockets.
-    sockets_may_be_left: Cell<bool>,
+    /// A supervisor was killed, and may have left its sockets and a file half written.
+    was_killed: Cell<bool>,
 }
 
 /// How to start a supervisor.
@@ -45,6 +45,8 @@ pub struct Launch<'a> {
     pub ignore: &'a [i32],
     /// On a terminal of its own, which appears in its standard output.
     pub terminal: bool,
+    /// Run by a shell with job control, in whose line it stands for `{}`.
+    pub shell: Option<&'a str>,
 }
 
 /// What a command said, and how it ended.
@@ -62,7 +64,6 @@ impl Output {
     ///
     /// When it is not, with everything that it said.
     #[track_caller]
-    #[must_use]
     pub fn code(self, expected: i32) -> Self {
         assert_eq!(self.ended.code, Some(expected), "exit code; {self:#?}");
         self
@@ -92,7 +93,7 @@ impl World {
             folder,
             state_dirs: RefCell::default(),
             outputs: Cell::new(0),
-            sockets_may_be_left: Cell::new(false),
+            was_killed: Cell::new(false),
         }
     }
 
@@ -226,9 +227,9 @@ impl World {
         }
     }
 
-    /// A supervisor was killed: its sockets may lie where it left them.
-    pub(crate) fn sockets_may_be_left(&self) {
-        self.sockets_may_be_left.set(true);
+    /// A supervisor was killed: it could not put away its things.
+    pub(crate) fn was_killed(&self) {
+        self.was_killed.set(true);
     }
 
     /// Asserts that nothing of this test runs.
@@ -253,8 +254,8 @@ impl World {
     }
 
     fn is_listed(&self, name: &str) -> bool {
-        if name.ends_with(".sock") {
-            return self.sockets_may_be_left.get();
+        if name.ends_with(".sock") || name.ends_with(".json.new") {
+            return self.was_killed.get();
         }
         // A rotated file has its number behind it.
         let stem = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('.');

@@ -2,4 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets a surprise should stop there")]
 
+mod architecture;
+mod broken;
 mod harness;
+mod lifecycle;
+mod mcp;
+mod once_active;
+mod orphans;
+mod signals;
+mod stopped;

@@ -1,0 +1,263 @@
+//! Up, called, killed, up again: what a plugin's callers and operators see.
+
+use std::os::fd::AsRawFd;
+
+use outboard_tests::clock::{Stopwatch, wait_until};
+use outboard_tests::runtimes::repository;
+use outboard_tests::world::Launch;
+use outboard_tests::{Running, World, require, say};
+use serde_json::{Value, json};
+
+/// A supervisor of the repository's own manifests.
+fn bundled(world: &World) -> Running<'_> {
+    let sources = Some(vec![repository().join("manifests")]);
+    world.launch(&Launch { sources, ..Launch::default() })
+}
+
+/// Bytes that lie unread in a process' standard input.
+fn unread_input(pid: u32) -> i32 {
+    let Ok(pipe) = std::fs::File::open(format!("/proc/{pid}/fd/0")) else { return 0 };
+    let mut bytes = 0;
+    // SAFETY: FIONREAD writes one int.
+    unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    bytes
+}
+
+#[test]
+fn the_bundled_plugins_come_up_and_answer() {
+    require!("python3");
+    let world = World::new();
+    let run = bundled(&world);
+    for id in ["echo", "python", "shell"] {
+        run.active(id);
+        let answer = run.cli(&["call", id, "echo", r#"{"a":[1,"z"]}"#]).code(0);
+        assert_eq!(answer.stdout, "{\"a\":[1,\"z\"]}\n", "{id}: one line in a pipe");
+        assert_eq!(answer.stderr, "", "{id}");
+    }
+    let sum = run.cli(&["call", "python", "add", r#"{"a":2,"b":40}"#]).code(0);
+    assert_eq!(sum.json(), json!({"sum": 42}));
+    assert_eq!(run.cli(&["list"]).code(0).stdout, "echo\npython\nshell\n");
+    assert_eq!(run.stop().code, Some(0));
+}
+
+#[test]
+fn status_has_the_members_of_its_contract() {
+    let world = World::new();
+    world.chaos("well", "serve");
+    world.chaos("ill", "exit 7");
+    let run = world.run();
+    run.active("well");
+    run.failure("ill");
+    let status = run.cli(&["status", "--json"]).code(0).json();
+    assert_eq!(status["schema"], 1);
+    let supervisor = &status["supervisor"];
+    assert_eq!(supervisor["pid"], run.pid);
+    assert_eq!(supervisor["revision"], 1);
+    assert!(supervisor["version"].is_string() && supervisor["uptime_ms"].is_u64(), "{supervisor}");
+    let rows = status["plugins"].as_array().unwrap();
+    let ids: Vec<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["ill", "well"], "trouble first");
+    let members = [
+        "id", "dialect", "wanted", "state", "pid", "generation", "restarts", "since_ms", "health",
+        "in_flight", "last_failure", "next_try_ms", "waiting_for", "next",
+    ];
+    for row in rows {
+        for member in members {
+            assert!(row.get(member).is_some(), "{member} in {row}");
+        }
+        for member in ["status", "last_ok_ms_ago", "message"] {
+            assert!(row["health"].get(member).is_some(), "health.{member} in {row}");
+        }
+    }
+    let well = &rows[1];
+    assert_eq!(
+        json!([well["dialect"], well["wanted"], well["state"], well["generation"], well["in_flight"]]),
+        json!(["native", "up", "active", 1, 0])
+    );
+    assert_eq!(well["last_failure"], Value::Null);
+    let failure = &rows[0]["last_failure"];
+    assert_eq!(json!([failure["class"], failure["detail"]]), json!(["exit", "before-handshake"]));
+    assert!(failure["message"].is_string() && failure["at"].is_string(), "{failure}");
+}
+
+/// Kills a bundled plugin from outside while a call is in flight.
+fn killed_and_active_again(id: &str) {
+    let world = World::new();
+    let run = bundled(&world);
+    let first = run.active(id).generation;
+    let pid = run.plugin_pid(id);
+    // Stopped, it can read nothing: the call stays in flight whatever language answers it.
+    world.witness().signal(pid, libc::SIGSTOP);
+    let mut client = run.attach(id);
+    let call = client.send("echo", &json!({"n": 1}));
+    wait_until("the call is written", || unread_input(pid) > 0);
+    let killed = Stopwatch::new();
+    world.witness().signal(pid, libc::SIGKILL);
+    let error = client.answer(call).unwrap_err();
+    let told = killed.elapsed();
+    assert_eq!((error.code, error.class()), (-31003, "signal"), "{error:?}");
+    assert_eq!(error.data["sent"], true, "{error:?}");
+    assert_eq!(error.data["exit"]["signal"], "SIGKILL", "{error:?}");
+    assert_eq!(error.data["generation"], first, "{error:?}");
+    assert!(error.message.contains(id), "{error:?}");
+
+    let second = run.active_above(id, first).generation;
+    say(format_args!(
+        "{id}: killed; its caller knew after {told:?}, active again after {:?}",
+        killed.elapsed()
+    ));
+    let failure = run.event(|event| event.is("plugin.failure", id));
+    assert_eq!((failure.generation, failure.text("class")), (first, "signal"));
+    assert_eq!(failure.member("exit")["signal"], "SIGKILL");
+    assert_eq!(run.call(id, "echo", &json!({"n": 2})).unwrap(), json!({"n": 2}));
+
+    let why = run.cli(&["why", id]).code(0).stdout;
+    assert!(why.contains("SIGKILL") && why.contains("class signal"), "{why}");
+    let row = run.plugin(id);
+    assert_eq!(json!([row["generation"], row["restarts"]]), json!([second, 1]), "{row}");
+    assert_ne!(row["pid"], pid);
+}
+
+#[test]
+fn a_killed_rust_plugin_is_active_again() {
+    killed_and_active_again("echo");
+}
+
+#[test]
+fn a_killed_python_plugin_is_active_again() {
+    require!("python3");
+    killed_and_active_again("python");
+}
+
+#[test]
+fn a_killed_shell_plugin_is_active_again() {
+    killed_and_active_again("shell");
+}
+
+#[test]
+fn a_crash_fails_the_call_in_flight_and_the_next_generation_answers_those_that_wait() {
+    let world = World::new();
+    let script = "generation 2- { gate start }\non take { at took }\nserve";
+    world.chaos_with("geo", script, "[calls]\nconcurrency = 1");
+    let run = world.run();
+    run.active("geo");
+    let mut early = run.attach("geo");
+    let taken = early.send("take", &json!({}));
+    let plugin = world.gates().report("took").pid;
+    let above = early.send("echo", &json!({"sent": "above concurrency"}));
+    wait_until("both calls are accepted", || run.plugin("geo")["in_flight"] == 2);
+    world.witness().signal(plugin, libc::SIGKILL);
+    let crashed = early.answer(taken).unwrap_err();
+    assert_eq!((crashed.code, crashed.class()), (-31003, "signal"), "{crashed:?}");
+    assert_eq!(crashed.data["sent"], true, "{crashed:?}");
+    run.failure("geo");
+    let mut late = run.attach("geo");
+    let down = late.send("echo", &json!({"sent": "while it was down"}));
+    wait_until("the call is held", || run.plugin("geo")["in_flight"] == 2);
+    world.gates().open("start");
+    let text = |result: Result<Box<_>, _>| -> String {
+        let raw: Box<serde_json::value::RawValue> = result.unwrap();
+        raw.get().to_owned()
+    };
+    assert_eq!(text(early.answer(above)), r#"{"sent":"above concurrency"}"#);
+    assert_eq!(text(late.answer(down)), r#"{"sent":"while it was down"}"#);
+    assert_eq!(run.plugin("geo")["generation"], 2);
+}
+
+#[test]
+fn a_call_is_refused_at_once_where_the_manifest_says_fail() {
+    let world = World::new();
+    let script = "generation 2- { gate start }\nserve";
+    world.chaos_with("geo", script, "[calls]\nwhile_restarting = \"fail\"");
+    let run = world.run();
+    run.active("geo");
+    let crashed = run.call("geo", "quit", &json!({"code": 9})).unwrap_err();
+    assert_eq!((crashed.code, crashed.class()), (-31003, "exit"), "{crashed:?}");
+    assert_eq!(crashed.data["exit"]["code"], 9, "{crashed:?}");
+    let refused = run.call("geo", "echo", &json!({})).unwrap_err();
+    assert_eq!(refused.code, -31001, "{refused:?}");
+    assert!(["backoff", "starting"].contains(&refused.class()), "{refused:?}");
+    assert_eq!(refused.data["retryable"], true, "{refused:?}");
+    world.gates().open("start");
+    run.active_above("geo", 1);
+}
+
+#[test]
+fn stop_start_and_restart_say_what_became_of_it() {
+    let world = World::new();
+    world.chaos("geo", "serve");
+    world.chaos("other", "serve");
+    let run = world.run();
+    run.active("geo");
+    run.active("other");
+    let first = run.plugin_pid("geo");
+    run.cli(&["restart", "geo"]).code(0);
+    let row = run.plugin("geo");
+    assert_eq!(json!([row["state"], row["generation"]]), json!(["active", 2]), "{row}");
+    assert_ne!(row["pid"], first);
+    run.cli(&["stop", "geo"]).code(0);
+    let row = run.plugin("geo");
+    assert_eq!(json!([row["state"], row["wanted"], row["pid"]]), json!(["registered", "down", null]));
+    assert_eq!(run.cli(&["call", "geo", "echo"]).code(6).stdout, "", "answers alone go there");
+    run.cli(&["start", "g*"]).code(0);
+    assert_eq!(run.plugin("geo")["state"], "active");
+    assert_eq!(run.plugin("other")["generation"], 1, "nobody asked for it");
+}
+
+#[test]
+fn exit_codes_tell_scripts_what_happened() {
+    let world = World::new();
+    world.chaos_with("geo", "on take { at took }\nserve", "[calls]\nconcurrency = 4");
+    let run = world.run();
+    run.active("geo");
+    for (code, args) in [
+        (0, &["call", "geo", "echo", "{}"][..]),
+        (1, &["call", "geo", "fail", r#"{"code": 7, "message": "out of ink"}"#]),
+        (1, &["call", "geo", "no/such"]),
+        (2, &["call", "geo", "echo", "{"]),
+        (2, &["call", "geo"]),
+        (2, &["frobnicate"]),
+        (2, &["stop"]),
+        (4, &["call", "gpo", "echo"]),
+        (4, &["status", "gpo"]),
+        (4, &["why", "gpo"]),
+        (4, &["stop", "gpo"]),
+        (4, &["logs", "gpo"]),
+        (5, &["call", "geo", "take", "--deadline", "50ms"]),
+        (7, &["call", "geo", "initialize"]),
+    ] {
+        let output = run.cli(args);
+        assert_eq!(output.ended.code, Some(code), "{args:?}: {output:#?}");
+        assert_eq!(output.stderr.is_empty(), code == 0, "{args:?}: {output:#?}");
+    }
+    let unknown = run.cli(&["call", "gpo", "echo"]).code(4).stderr;
+    assert!(unknown.contains("`geo`"), "the nearest is named: {unknown}");
+    let refused = run.cli(&["call", "geo", "fail", r#"{"message": "out of ink"}"#]).code(1);
+    assert!(refused.stderr.contains("out of ink") && refused.stdout.is_empty(), "{refused:?}");
+    run.cli(&["shutdown"]).code(0);
+    assert_eq!(run.ended().code, Some(0));
+}
+
+#[test]
+fn logs_and_events_tell_what_was_said_and_done() {
+    let world = World::new();
+    world.chaos("geo", "err starting up\nserve");
+    let run = world.run();
+    run.active("geo");
+    run.call("geo", "complain", &json!({"text": "the index is cold"})).unwrap();
+    wait_until("the line is stored", || run.cli(&["logs", "geo"]).stdout.contains("the index is cold"));
+    let logs = run.cli(&["logs", "geo", "--json"]).code(0).stdout;
+    let lines: Vec<Value> = logs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = |text: &str| lines.iter().find(|line| line["text"] == text);
+    assert_eq!(said("the index is cold").unwrap()["source"], "err", "{logs}");
+    assert_eq!(said("starting up").unwrap()["generation"], 1, "{logs}");
+    assert!(lines.iter().any(|line| line["source"] == "host"), "{logs}");
+    let events = run.cli(&["events", "--json"]).code(0).stdout;
+    for line in events.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        for member in ["seq", "at", "plugin", "generation", "event"] {
+            assert!(event.get(member).is_some(), "{member} in {line}");
+        }
+    }
+    assert!(events.contains(r#""event":"plugin.spawned""#), "{events}");
+}

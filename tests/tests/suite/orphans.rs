@@ -1,0 +1,234 @@
+//! Nothing outlives a supervisor, however it dies. Counted from outside, by a subreaper that is not outboard.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use outboard_tests::clock::{Stopwatch, wait_until};
+use outboard_tests::world::{toml_list, toml_text};
+use outboard_tests::{Running, World, long, say};
+use serde_json::json;
+
+/// A plugin that holds on: deaf to SIGTERM, with a double-forked orphan that lost its mark, and a child in a session
+/// of its own.
+const CLINGING: &str = "\
+ignore TERM
+ignore EOF
+on shutdown {
+}
+on exit {
+}
+on take { at took }
+daemon {
+  scrub
+  ignore TERM
+  at daemon
+  pause
+}
+fork {
+  setsid
+  ignore TERM
+  at child
+  pause
+}
+serve";
+
+/// Long enough for the rungs to be seen, short enough for many rounds; nothing may count against the plugin.
+const MORE: &str = "\
+[stop]
+drain = \"100ms\"
+shutdown = \"100ms\"
+exit = \"100ms\"
+term = \"200ms\"
+[restart]
+budget = { restarts = 0, within = \"5m\" }
+";
+
+/// Two clinging plugins, one of them behind a shell that does not become it, and one that is willing.
+const PLUGINS: [&str; 3] = ["clinging", "willing", "wrapped"];
+
+fn crew(world: &World) {
+    world.chaos_with("clinging", CLINGING, MORE);
+    world.chaos_with("willing", "on take { at took }\nserve", MORE);
+    let line = format!("{}; exit $$?", world.chaos_command("wrapped", CLINGING).join(" "));
+    let gates = toml_text(&world.gates().folder().display().to_string());
+    let command = toml_list(&["sh", "-c", &line]);
+    world.manifest("wrapped", &format!("[process]\ncommand = {command}\nenv = {{ CHAOS_DIR = {gates} }}\n{MORE}"));
+}
+
+/// When the blow falls. The first half during starts and stops.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    Began,
+    FirstSpawn,
+    Opened,
+    Stopping,
+    AllActive,
+    CallInFlight,
+    Restarting,
+    Killing,
+}
+
+const MOMENTS: [Moment; 8] = [
+    Moment::Began,
+    Moment::AllActive,
+    Moment::FirstSpawn,
+    Moment::CallInFlight,
+    Moment::Opened,
+    Moment::Restarting,
+    Moment::Stopping,
+    Moment::Killing,
+];
+
+impl Moment {
+    /// Waits for it.
+    fn come(self, world: &World, run: &Running<'_>) {
+        match self {
+            Self::Began => drop(run.event(|event| event.event == "keeper.started")),
+            Self::FirstSpawn => drop(run.event(|event| event.event == "plugin.spawned")),
+            Self::Opened => drop(run.event(|event| event.is("plugin.opened", "clinging"))),
+            Self::AllActive => all_active(run),
+            Self::CallInFlight => {
+                all_active(run);
+                run.attach("clinging").send("take", &json!({}));
+                world.gates().report("took");
+            }
+            Self::Restarting => {
+                all_active(run);
+                run.control("restart", &json!({"all": true, "wait": false})).unwrap();
+                run.event(|event| event.event == "stop.rung");
+            }
+            Self::Stopping => {
+                all_active(run);
+                run.control("stop", &json!({"all": true, "wait": false})).unwrap();
+                run.event(|event| event.is("stop.rung", "clinging"));
+            }
+            Self::Killing => {
+                all_active(run);
+                run.control("stop", &json!({"ids": ["clinging"], "wait": false})).unwrap();
+                run.event(|event| event.is("stop.rung", "clinging") && event.text("rung") == "kill");
+            }
+        }
+    }
+}
+
+fn all_active(run: &Running<'_>) {
+    for id in PLUGINS {
+        run.active(id);
+    }
+}
+
+/// As many rounds as asked for; each with its moment, and how much later the blow falls. The delays are spread by a
+/// fixed rule, so that a round can be repeated.
+fn rounds() -> impl Iterator<Item = (usize, Moment, Duration)> {
+    (0..if long() { 100 } else { MOMENTS.len() }).map(|round| {
+        let spread = (round / MOMENTS.len() * 7_919) % 20_000;
+        (round, MOMENTS[round % MOMENTS.len()], Duration::from_micros(spread as u64))
+    })
+}
+
+fn summary(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let (Some(most), middle) = (times.last(), times[times.len() / 2]) else { return };
+    say(format_args!("{what}, {} moments: {middle:.1?} in the middle, {most:.1?} at most", times.len()));
+}
+
+#[test]
+fn nothing_outlives_a_killed_supervisor() {
+    let mut times = Vec::new();
+    for (round, moment, later) in rounds() {
+        let world = World::new();
+        crew(&world);
+        let run = world.run();
+        moment.come(&world, &run);
+        let below = world.witness().below().len();
+        assert!(below >= 2, "round {round}, {moment:?}: supervisor and keeper live: {below}");
+        run.signal_after(libc::SIGKILL, later);
+        let killed = run.ended();
+        assert_eq!(killed.signal, Some(libc::SIGKILL), "round {round}, {moment:?}");
+        match world.witness().empty().try_get() {
+            Ok(empty) => times.push(Duration::from_micros(empty.at_us - killed.at_us)),
+            Err(why) => {
+                panic!("round {round}, {moment:?} and {later:?}: {why}: {:#?}", world.witness().below())
+            }
+        }
+    }
+    summary("supervisor killed, nothing left", times);
+}
+
+/// The processes of plugins that live, by pid.
+fn living(run: &Running<'_>) -> BTreeSet<u32> {
+    run.plugin_processes().into_iter().filter(|one| one.state != 'Z').map(|one| one.pid).collect()
+}
+
+#[test]
+fn a_killed_keeper_is_replaced_and_nothing_of_its_time_is_left() {
+    let mut times = Vec::new();
+    for (round, moment, later) in rounds() {
+        let world = World::new();
+        crew(&world);
+        let run = world.run();
+        moment.come(&world, &run);
+        let keeper = run.keeper_pid();
+        let old = living(&run);
+        world.witness().signal_after(keeper, libc::SIGKILL, later).get();
+        let since = Stopwatch::new();
+        let died = run.event(|event| event.event == "keeper.died");
+        run.event_after(died.seq, |event| event.event == "keeper.started");
+        // Whatever was stopped by hand is wanted up again, so that every plugin has to come.
+        for id in PLUGINS {
+            run.control("start", &json!({"ids": [id]})).unwrap();
+        }
+        for id in PLUGINS {
+            let row = run.plugin(id);
+            assert_eq!(row["state"], "active", "round {round}, {moment:?} and {later:?}: {row}");
+            assert_eq!(run.call(id, "echo", &json!({"id": id})).unwrap(), json!({"id": id}));
+        }
+        times.push(since.elapsed());
+        let now = living(&run);
+        let ghosts: Vec<_> = old.intersection(&now).collect();
+        assert!(ghosts.is_empty(), "round {round}, {moment:?} and {later:?}: still there: {ghosts:?}");
+        // Leader, orphan and child of both clinging ones, a shell before one, and the willing one.
+        wait_until("every plugin has its processes", || living(&run).len() >= 8);
+        let count = living(&run).len();
+        assert_eq!(count, 8, "round {round}, {moment:?}: {:#?}", run.plugin_processes());
+        let charged = run.count(|event| event.event == "restart.gave_up");
+        assert_eq!(charged, 0, "round {round}, {moment:?}: no budget is charged for a keeper");
+    }
+    summary("keeper killed, every plugin active and called", times);
+}
+
+#[test]
+fn a_call_in_flight_fails_with_the_keeper_and_says_so() {
+    let world = World::new();
+    crew(&world);
+    let run = world.run();
+    all_active(&run);
+    let mut client = run.attach("clinging");
+    let call = client.send("take", &json!({}));
+    world.gates().report("took");
+    world.witness().signal(run.keeper_pid(), libc::SIGKILL);
+    let error = client.answer(call).unwrap_err();
+    assert_eq!(error.code, -31003, "{error:?}");
+    assert_eq!(error.data["sent"], true, "{error:?}");
+    run.active_above("clinging", 1);
+}
+
+#[test]
+fn a_keeper_that_dies_three_times_ends_the_supervisor_loudly() {
+    let world = World::new();
+    crew(&world);
+    let run = world.run();
+    let mut seen = 0;
+    for death in 1..=3 {
+        let started = run.event_after(seen, |event| event.event == "keeper.started");
+        seen = started.seq;
+        let spawned = run.event_after(seen, |event| event.is_state("willing", "active"));
+        seen = spawned.seq;
+        world.witness().signal(u32::try_from(started.number("pid")).unwrap(), libc::SIGKILL);
+        let died = run.event_after(seen, |event| event.event == "keeper.died");
+        assert!(died.seq > seen, "death {death}");
+    }
+    let ended = run.ended();
+    assert!(ended.code.is_some_and(|code| code != 0), "{ended:?}");
+    assert!(run.stderr().contains("keeper"), "{}", run.stderr());
+}

@@ -1,0 +1,124 @@
+//! Processes that are stopped and not dead: plugins, and the supervisor itself.
+
+use std::time::Duration;
+
+use outboard_tests::world::Launch;
+use outboard_tests::{Running, World, long, require};
+use serde_json::json;
+
+/// Probes so close together that a second without answers is a hang.
+const QUICK: &str =
+    "[health]\ninterval = \"200ms\"\ntimeout = \"200ms\"\nmisses = 3\nsuspect_interval = \"100ms\"";
+
+/// Five plugins with quick probes, all active.
+fn five(world: &World) -> Vec<String> {
+    let ids: Vec<String> = (1..=5).map(|n| format!("p{n}")).collect();
+    for id in &ids {
+        world.chaos_with(id, "serve", QUICK);
+    }
+    ids
+}
+
+/// Asserts that nobody was hurt: every plugin answers, in its first generation, without any failure.
+#[track_caller]
+fn assert_unhurt(run: &Running<'_>, ids: &[String]) {
+    for id in ids {
+        assert_eq!(run.call(id, "echo", &json!({"id": id})).unwrap(), json!({"id": id}));
+        let row = run.plugin(id);
+        assert_eq!(
+            json!([row["state"], row["generation"], row["restarts"], row["last_failure"]]),
+            json!(["active", 1, 0, null]),
+            "{row}"
+        );
+    }
+    let hurt = |name: &str| run.count(|event| event.event == name);
+    assert_eq!([hurt("plugin.failure"), hurt("plugin.exited"), hurt("probe.missed")], [0, 0, 0]);
+}
+
+#[test]
+fn a_stopped_plugin_is_found_hung_and_replaced() {
+    let world = World::new();
+    world.chaos_with("geo", "serve", QUICK);
+    let run = world.run();
+    run.active("geo");
+    let pid = run.plugin_pid("geo");
+    world.witness().signal(pid, libc::SIGSTOP);
+    let second = run.active_above("geo", 1);
+    let failure = run.failure("geo");
+    assert_eq!((failure.generation, failure.text("class")), (1, "hang"), "{failure}");
+    let missed = run.event(|event| event.is("probe.missed", "geo"));
+    assert!(missed.seq < failure.seq && failure.seq < second.seq);
+    assert!(world.witness().below().iter().all(|process| process.pid != pid), "the old one is gone");
+    assert_eq!(run.call("geo", "echo", &json!({})).unwrap(), json!({}));
+    let why = run.cli(&["why", "geo"]).code(0).stdout;
+    assert!(why.contains("class hang"), "{why}");
+}
+
+#[test]
+fn a_stopped_supervisor_hurts_nobody() {
+    let world = World::new();
+    let ids = five(&world);
+    let run = world.run();
+    for id in &ids {
+        run.active(id);
+    }
+    let span = Duration::from_secs(if long() { 10 } else { 3 });
+    let stopped = run.signal(libc::SIGSTOP);
+    let continued = world.witness().signal_after(run.pid, libc::SIGCONT, span).get();
+    assert!(continued.at_us - stopped.at_us >= 3_000_000, "it stood still for many probes");
+    let stall = run.event(|event| event.event == "clock.stall");
+    assert!(stall.number("ms") >= 1000, "{stall}");
+    assert_unhurt(&run, &ids);
+}
+
+/// The state letter of each process below the witness, by pid.
+fn state_of(world: &World, pid: u32) -> Option<char> {
+    world.witness().below().iter().find(|process| process.pid == pid).map(|process| process.state)
+}
+
+#[test]
+fn a_supervisor_suspended_from_the_keyboard_hurts_nobody() {
+    require!("sh");
+    let world = World::new();
+    let ids = five(&world);
+    // A shell with job control: the supervisor is its job, stopped by Ctrl-Z and continued by `fg`.
+    let launch = Launch { shell: Some("{}; read go; fg"), terminal: true, ..Launch::default() };
+    let run = world.launch(&launch);
+    for id in &ids {
+        run.active(id);
+    }
+    let supervisor = run.supervisor_pid();
+    world.witness().type_on(run.pid, "\x1a");
+    outboard_tests::clock::wait_until("Ctrl-Z stops the supervisor", || {
+        state_of(&world, supervisor) == Some('T')
+    });
+    let others: Vec<_> =
+        world.witness().below().into_iter().filter(|process| process.pid != supervisor).collect();
+    assert!(others.len() >= 7, "shell, keeper and plugins: {others:?}");
+    assert!(others.iter().all(|process| process.state != 'T'), "it reaches nobody else: {others:?}");
+    // By the witness' clock: long enough for several probes.
+    world.witness().signal_after(supervisor, 0, Duration::from_secs(2)).get();
+    world.witness().type_on(run.pid, "go\n");
+    run.event(|event| event.event == "clock.stall");
+    assert_unhurt(&run, &ids);
+    world.witness().type_on(run.pid, "\x03");
+    run.event(|event| event.event == "supervisor.stopped");
+    assert_eq!(run.ended().code, Some(0), "{}", run.stdout());
+}
+
+#[test]
+fn an_interrupt_from_the_keyboard_stops_all_gracefully() {
+    let world = World::new();
+    world.chaos("a", "serve");
+    world.chaos("b", "serve");
+    let run = world.launch(&Launch { terminal: true, ..Launch::default() });
+    run.active("a");
+    run.active("b");
+    world.witness().type_on(run.pid, "\x03");
+    assert_eq!(run.ended().code, Some(0), "{}", run.stdout());
+    for id in ["a", "b"] {
+        let stopped = run.event(|event| event.is("stop.finished", id));
+        // The terminal's signal would have killed it; it was asked to leave instead.
+        assert_eq!(stopped.member("exit")["code"], 0, "{stopped}");
+    }
+}
