@@ -49,7 +49,7 @@ impl Extinguish {
         self.reaped
     }
 
-    /// Those that are still there, after a pass.
+    /// Those that were alive at the last pass, if it did not end with [`Pass::Done`].
     pub(crate) fn left(&self) -> impl Iterator<Item = u32> {
         self.walk
             .nodes()

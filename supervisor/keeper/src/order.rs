@@ -150,7 +150,8 @@ pub enum Report {
         key: u64,
         exit: ExitStatus,
     },
-    /// The leader is reaped and nothing of its tree is left. The last word for this key.
+    /// The leader is reaped and nothing of its tree is left. The last word for this key. (At level 1 a zombie of the
+    /// tree may be reaped a moment later: a cgroup that holds only zombies counts as empty.)
     Gone {
         key: u64,
         /// Processes other than the leader that had to be killed.

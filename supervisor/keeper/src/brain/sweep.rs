@@ -99,10 +99,12 @@ impl Sweep {
             Stage::Children(below) => match below.pass() {
                 Pass::Again if !late => SweepStep::Again,
                 Pass::Wait if !late => SweepStep::Wait,
-                Pass::Again | Pass::Wait | Pass::Done => {
+                pass @ (Pass::Again | Pass::Wait | Pass::Done) => {
                     self.swept.reaped = below.reaped();
                     self.swept.killed = below.killed();
-                    self.swept.left.extend(below.left());
+                    if pass != Pass::Done {
+                        self.swept.left.extend(below.left());
+                    }
                     self.stage = Stage::Marked;
                     SweepStep::Again
                 }

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 
 use crate::order::{Credentials, Rlimit, Step};
 use crate::switches::Hold;
+use crate::sys::signals::{self, Disposition};
 
 /// All that a child needs; lives in the parent's memory, and so in its copy.
 pub(super) struct ChildPlan<'a> {
@@ -154,31 +155,11 @@ unsafe fn place_descriptors(plan: &mut ChildPlan<'_>) -> nix::Result<()> {
 }
 
 /// Default dispositions, then an empty mask: what has come since the fork is delivered here, with its default action.
-///
-/// # Safety
-///
-/// As for [`run`].
-unsafe fn default_signals() -> nix::Result<()> {
-    // The kernel's own structure, all zero, on every architecture: SIG_DFL, no flags, empty mask. The C library would
-    // refuse the two real-time signals that it keeps to itself, and they can be inherited as ignored.
-    let default = [0_u64; 4];
-    const SET_SIZE: usize = 8;
-    for signal in 1..=64 {
-        if signal != libc::SIGKILL && signal != libc::SIGSTOP {
-            let old: *mut u64 = null_mut();
-            // SAFETY: the structure is as large as any architecture's; nothing is written back.
-            let r = unsafe {
-                libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, SET_SIZE)
-            };
-            Errno::result(r)?;
-        }
+fn default_signals() -> nix::Result<()> {
+    for signal in signals::ALL.filter(|&signal| signals::is_changeable(signal)) {
+        signals::set(signal, Disposition::Default)?;
     }
-    let (none, old): (u64, *mut u64) = (0, null_mut());
-    // SAFETY: the set lives through the call.
-    let r = unsafe {
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, old, SET_SIZE)
-    };
-    Errno::result(r).map(drop)
+    signals::block_all(false)
 }
 
 fn hold_if(held: bool) {

@@ -112,12 +112,12 @@ impl Server {
                 }
             }
             self.end_lingering();
-            if self.unreaped {
-                self.reap_adoptees();
-            }
-            let sweeping = self.fleet.is_none() && self.sweeper.is_due();
-            if sweeping {
+            if self.fleet.is_none() && self.sweeper.is_due() {
+                // Looks at all children, and reaps those that may be.
+                self.unreaped = false;
                 self.pass();
+            } else if self.unreaped {
+                self.reap_adoptees();
             }
             self.set_boost();
             self.report();

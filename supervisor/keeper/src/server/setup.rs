@@ -6,8 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
-use nix::sys::signal::{sigaction, sigprocmask};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
 use nix::unistd::setsid;
@@ -20,6 +19,7 @@ use crate::protocol::FromKeeper;
 use crate::sys::kin::for_each_number;
 use crate::sys::packet::send;
 use crate::sys::process::{become_subreaper, leave, set_non_dumpable};
+use crate::sys::signals::{self, Disposition};
 
 /// Exit code of a keeper that could not serve.
 const CANNOT_SERVE: i32 = 121;
@@ -73,22 +73,15 @@ fn prepare(invitation: Invitation) -> nix::Result<Server> {
 /// Ignores every signal that can be ignored, and blocks them all: a child is born with everything blocked, so that a
 /// SIGTERM that arrives before it has its default dispositions back is kept for then, and not lost.
 fn take_signals() -> nix::Result<SignalFd> {
-    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-    for signal in Signal::iterator() {
-        if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGCHLD) {
-            // SAFETY: ignoring runs no code.
-            unsafe { sigaction(signal, &ignore)? };
-        }
+    for signal in signals::ALL.filter(|&signal| signals::is_changeable(signal)) {
+        // An inherited "ignore" would make children vanish without a status. Their stops are of no interest.
+        let disposition = match signal {
+            libc::SIGCHLD => Disposition::DefaultWithoutStops,
+            _ => Disposition::Ignore,
+        };
+        signals::set(signal, disposition)?;
     }
-    for signal in libc::SIGRTMIN()..=libc::SIGRTMAX() {
-        // SAFETY: as above; nix has no real-time signals.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
-    }
-    // An inherited "ignore" would make children vanish without a status. Stops of children are of no interest.
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::SA_NOCLDSTOP, SigSet::empty());
-    // SAFETY: the default of SIGCHLD runs no code.
-    unsafe { sigaction(Signal::SIGCHLD, &default)? };
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
+    signals::block_all(true)?;
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)

@@ -66,6 +66,9 @@ pub(super) enum Stage {
 pub(super) struct Tally {
     /// Others than the leader that live.
     pub(super) others: u32,
+    /// Others than the leader that have ended, and that their parents have not waited for. They come to the keeper
+    /// when those die.
+    pub(super) zombies: u32,
     /// Running still, in the sense of the phase.
     pub(super) running: u32,
     /// Listed, and gone when looked at: somebody may be there under another number.

@@ -142,7 +142,7 @@ impl Server {
                     ended += 1;
                     self.reap_adoptee(child);
                 }
-                Adoption::Ended => self.sweeper.due = true,
+                Adoption::Ended => unknown += 1,
             }
         }
         self.children = children;
@@ -225,10 +225,11 @@ impl Server {
             tally.running += 1;
             return true;
         };
+        let is_leader = node.pid == leader;
         if stat.is_over() {
+            tally.zombies += u32::from(!is_leader);
             return false;
         }
-        let is_leader = node.pid == leader;
         tally.others += u32::from(!is_leader);
         let Stage::Sweep(phase) = stage else {
             return self.remember_one(node, &stat, false);
@@ -266,13 +267,13 @@ impl Server {
         for &number in &self.ending {
             let Some(slot) = self.slots.get_mut(number) else { continue };
             let Some(ending) = &mut slot.ending else { continue };
-            let Tally { others, running, vanished } = ending.pass;
-            if slot.ended && others == 0 && vanished == 0 && !somebody {
+            let Tally { others, zombies, running, vanished } = ending.pass;
+            if slot.ended && others + zombies + vanished == 0 && !somebody {
                 gone.push(number);
                 continue;
             }
             match ending.stage {
-                Stage::Linger { .. } => self.sweeper.due |= vanished > 0,
+                Stage::Linger { .. } => self.sweeper.due |= vanished + zombies > 0,
                 Stage::Sweep(phase) => {
                     let next = phase.after(running);
                     if next == Phase::Kill {

@@ -8,3 +8,4 @@ pub(crate) mod packet;
 pub(crate) mod proc;
 pub(crate) mod process;
 pub(crate) mod sealed;
+pub(crate) mod signals;

@@ -10,7 +10,7 @@ use nix::sys::prctl;
 use nix::unistd::{ForkResult, fork, getpid, pipe, setsid};
 
 pub fn run(args: &[String]) -> ! {
-    let count = args.get(1).map_or(1, |n| n.parse().expect("a number"));
+    let count = args.get(1).and_then(|n| n.parse().ok()).unwrap_or(1);
     match args[0].as_str() {
         "sleep" => {}
         "exit" => exit(count),
@@ -85,8 +85,11 @@ fn idle() -> ! {
 }
 
 fn raise(signal: i32) {
-    // SAFETY: to this process itself.
-    unsafe { libc::raise(signal) };
+    // SAFETY: to this process itself. The standard library has handlers of its own for some.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
 }
 
 fn ignore_all() {

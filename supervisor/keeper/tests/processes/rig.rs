@@ -10,9 +10,11 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use outboard_keeper::pidfd::Pidfd;
 use outboard_keeper::{
-    ContainmentChoice, ExitStatus, Keeper, KeeperProgram, Order, Report, RunMark, Rusage, Settings,
-    SpawnOrder, Step,
+    ContainmentChoice, ExitStatus, Keeper, KeeperProgram, Level, Order, Report, RunMark, Rusage,
+    Settings, SpawnOrder, Step,
 };
+
+use crate::world;
 
 pub struct Rig {
     pub keeper: Keeper,
@@ -177,6 +179,14 @@ impl Rig {
         });
         self.reports.retain(|report| key_of(report) != Some(key));
         Gone { exit, swept, rusage, took }
+    }
+
+    /// Who is still below the keeper. A cgroup counts no zombies: those are reaped in the keeper's next turns.
+    pub fn left(&self) -> Vec<u32> {
+        match self.keeper.containment().level {
+            Level::Cgroup => world::living_below(self.keeper.pid()),
+            Level::Session => world::below(self.keeper.pid()),
+        }
     }
 
     pub fn kill(&mut self, key: u64) -> Gone {

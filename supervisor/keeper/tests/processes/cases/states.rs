@@ -39,7 +39,7 @@ fn said(
             rig.kill(plugin.key);
             return lines;
         }
-        let (name, value) = line.trim_end().split_once(' ').expect("name value");
+        let (name, value) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
         lines.insert(name.trim_end_matches(':').to_owned(), value.to_owned());
     }
 }

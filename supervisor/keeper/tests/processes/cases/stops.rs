@@ -60,7 +60,7 @@ fn what_outlives_its_leader_is_killed_when_its_time_is_up(choice: ContainmentCho
     let gone = rig.gone(plugin.key);
     assert_eq!((gone.exit, gone.swept), (Some(TERM), 3));
     assert!(gone.took >= linger, "{gone:?}");
-    assert_eq!(world::below(rig.keeper.pid()), []);
+    assert_eq!(rig.left(), []);
 }
 
 fn what_ends_in_its_time_is_not_killed(choice: ContainmentChoice) {
@@ -82,7 +82,7 @@ fn kill_ends_a_linger_at_once(choice: ContainmentChoice) {
         let plugin = rig.spawn_with(&[kind, "4"], |order| order.linger = LONG);
         rig.died(plugin.key);
         assert_eq!(rig.kill(plugin.key).swept, 4, "{kind}");
-        assert_eq!(world::below(rig.keeper.pid()), [], "{kind}");
+        assert_eq!(rig.left(), [], "{kind}");
     }
 }
 

@@ -85,7 +85,7 @@ fn who_forks_and_exits_all_the_time_is_caught(choice: ContainmentChoice) {
         let plugin = rig.spawn_with(&["hop", "4"], |order| order.linger = Duration::ZERO);
         world::some_moment(round, Duration::from_millis(5));
         rig.kill(plugin.key);
-        assert_eq!(world::below(rig.keeper.pid()), []);
+        assert_eq!(rig.left(), []);
     }
 }
 
@@ -98,7 +98,7 @@ fn many_plugins_end_at_once(choice: ContainmentChoice) {
     for plugin in &plugins {
         assert_eq!(rig.gone(plugin.key).swept, 1);
     }
-    assert_eq!(world::below(rig.keeper.pid()), []);
+    assert_eq!(rig.left(), []);
 }
 
 fn orphans_of_the_keeper_are_reaped(choice: ContainmentChoice) {
@@ -129,7 +129,7 @@ fn orphans_of_the_keeper_go_with_their_plugin_by_mark(choice: ContainmentChoice)
     assert_eq!(world::living_below(keeper).len(), 4);
     rig.started[&second.key].1.send_signal(libc::SIGKILL).unwrap();
     assert_eq!(rig.gone(second.key).swept, 3);
-    assert_eq!(world::below(keeper), []);
+    assert_eq!(rig.left(), []);
 }
 
 fn an_orphan_that_nobody_can_place_is_a_stray_and_ends_with_the_keeper(choice: ContainmentChoice) {
