@@ -123,6 +123,8 @@ fn an_id_at_the_far_edge_of_the_tail_is_found_however_the_line_was_read() {
         assert_eq!(whole.contains("Some(Str("), found, "{whole}");
         let single: Vec<&[u8]> = line.as_bytes().chunks(1).collect();
         assert_eq!(run(Framer::newline(3000), &single, true), whole);
+        let (head, rest) = line.as_bytes().split_at(4000);
+        assert_eq!(run(Framer::newline(3000), &[head, rest], true), whole);
     }
 }
 
