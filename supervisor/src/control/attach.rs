@@ -20,6 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
+use super::select::nearest;
 use super::socket::{BindError, BoundSocket, peer_uid};
 use super::{ATTACH_SOCKET, MAX_MESSAGE};
 use crate::host::{Answer, Call, Slot, Supervisor, Token};
@@ -327,7 +328,12 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
     };
     let Some(slot) = supervisor.slot(&attach.plugin) else {
         let callee = Callee { plugin: &attach.plugin, generation: 0 };
-        let error = CallError::unavailable(callee, "not_found");
+        let mut error = CallError::unavailable(callee, "not_found");
+        let ids = supervisor.ids();
+        if let Some(near) = nearest(&attach.plugin, ids.iter().map(|id| &**id)) {
+            let message = format!("{}; did you mean `{near}`?", error.message());
+            error = error.with_message(message).with_extra("nearest", json!(near).to_string());
+        }
         owe(client);
         client.answer(&id, Err(&error));
         return None;

@@ -80,6 +80,11 @@ impl Dispatcher {
                 break;
             }
             let wake = self.next_wake();
+            // Before anything else: whoever talks without a pause must not hold up another's deadline.
+            if wake.is_some_and(|at| at <= self.clock.now()) {
+                self.due();
+                continue;
+            }
             let alarm = async {
                 match wake {
                     Some(at) => tokio::time::sleep_until(self.clock.instant(at)).await,
@@ -100,7 +105,7 @@ impl Dispatcher {
                         self.happened(happening);
                     }
                 }
-                () = alarm => self.due(),
+                () = alarm => {}
             }
             while let Some(word) = words.pop_front() {
                 match word {

@@ -101,6 +101,13 @@ impl Journal {
         found
     }
 
+    /// The newest events of earlier runs, oldest first. Before the first event of this one.
+    #[must_use]
+    pub(crate) fn before(&self) -> Vec<Arc<EventRecord>> {
+        let lines = tail::last_lines(&self.file, RING, |_| true);
+        lines.iter().filter_map(|line| parse(line)).map(Arc::new).collect()
+    }
+
     /// The last `count` events, oldest first.
     #[must_use]
     pub(crate) fn last(&self, count: usize) -> Vec<Arc<EventRecord>> {

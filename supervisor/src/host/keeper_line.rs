@@ -29,6 +29,8 @@ pub(super) struct KeeperLine {
     socket: AsyncFd<Watched<OwnedFd>>,
     death: AsyncFd<Watched<OwnedFd>>,
     backlog: bool,
+    /// The socket has ended. Its descriptor stays readable for ever then, so only the pidfd is waited for.
+    over: bool,
     pings: u32,
     asked_at: Option<Time>,
     next_ping: Time,
@@ -55,7 +57,7 @@ impl KeeperLine {
         )?;
         let death =
             register(keeper.pidfd().try_clone_to_owned()?, Interest::READABLE)?;
-        Ok(Self { keeper, socket, death, backlog: false, pings: 0, asked_at: None, next_ping: now + PING_EVERY, heard: VecDeque::new() })
+        Ok(Self { keeper, socket, death, backlog: false, over: false, pings: 0, asked_at: None, next_ping: now + PING_EVERY, heard: VecDeque::new() })
     }
 
     /// The keeper itself.
@@ -86,13 +88,13 @@ impl KeeperLine {
             return;
         }
         loop {
-            let backlog = self.backlog;
+            let (backlog, over) = (self.backlog, self.over);
             tokio::select! {
-                guard = self.socket.readable() => {
+                guard = self.socket.readable(), if !over => {
                     let Ok(mut guard) = guard else { return words.push_back(Word::Dead) };
                     guard.clear_ready();
                 }
-                guard = self.socket.writable(), if backlog => {
+                guard = self.socket.writable(), if backlog && !over => {
                     if let Ok(mut guard) = guard {
                         guard.clear_ready();
                     }
@@ -121,8 +123,11 @@ impl KeeperLine {
                 }
                 Ok(Some(report)) => words.push_back(Word::Report(report)),
                 Ok(None) => return,
-                // End of the socket: the pidfd tells when it is really gone.
-                Err(_) => return,
+                // The pidfd tells when the keeper is really gone.
+                Err(_) => {
+                    self.over = true;
+                    return;
+                }
             }
         }
     }

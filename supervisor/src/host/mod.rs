@@ -36,6 +36,7 @@ mod state_dir;
 mod stats;
 mod supervisor;
 mod tail;
+mod throttle;
 mod view;
 mod waiters;
 mod watch;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sink::{Job, Sink};
 use super::state_dir::Kept;
+use super::view::EventRecord;
 
 /// How soon a change is on its way to the disk.
 const SOON: Duration = Duration::from_millis(100);
@@ -37,7 +38,21 @@ pub(super) struct Persist {
 pub(super) type Learnt = Arc<std::sync::Mutex<std::collections::BTreeMap<String, String>>>;
 
 impl Persist {
-    pub(super) fn new(kept: Kept, record: Record, dir: &super::state_dir::StateDir, sink: Arc<Sink>) -> Self {
+    /// `journal`: the events of the run before. State is written a moment late; the journal knows of generations that
+    /// began in that moment.
+    pub(super) fn new(
+        mut kept: Kept,
+        journal: &[Arc<EventRecord>],
+        record: Record,
+        dir: &super::state_dir::StateDir,
+        sink: Arc<Sink>,
+    ) -> Self {
+        for event in journal {
+            if let Some(plugin) = &event.plugin {
+                let last = kept.generations.entry(plugin.to_string()).or_default();
+                *last = event.generation.max(*last);
+            }
+        }
         let learnt = Arc::new(std::sync::Mutex::new(kept.learnt.clone()));
         Self {
             kept,

@@ -6,7 +6,7 @@ use outboard_core::Note;
 use serde_json::{Map, Value};
 
 use super::clock::Clock;
-use super::journal::Journal;
+use super::journal::{Journal, to_json};
 use super::logbook::LogBook;
 use super::slot::Slot;
 use super::view::{EventRecord, LogSource};
@@ -23,7 +23,9 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// An event of the supervisor itself.
     pub(crate) fn supervisor(&self, event: &'static str, fields: Value) -> Arc<EventRecord> {
-        self.journal.record(self.clock.wall_us(), None, 0, event, members(fields))
+        let record = self.journal.record(self.clock.wall_us(), None, 0, event, members(fields));
+        tracing::debug!(target: "outboard", event, "{}", to_json(&record));
+        record
     }
 
     /// An event of one plugin.
@@ -44,14 +46,24 @@ impl Recorder {
         let at_us = self.clock.wall_us();
         let plugin = Some(slot.id.clone());
         let record = self.journal.record(at_us, plugin, generation, event, fields);
+        tracing::debug!(target: "outboard", plugin = &*slot.id, generation, event, "{}", to_json(&record));
         if let Some(text) = observe::sentence(&record) {
-            let kept = self.logs.write(&slot.log, generation, LogSource::Host, None, text);
-            self.dropped(slot, generation, kept.say_dropped);
+            // The supervisor's own acts are few, and not the plugin's doing: they always pass. Whether lines were dropped
+            // is said by whoever dropped them: saying it here would be one more act.
+            self.logs.write(&slot.log, generation, LogSource::Host, None, text);
         }
         slot.remember(record);
     }
 
-    /// One log line of a plugin; gives back the masked text when it was kept.
+    /// Whether the plugin may store one more log line now. If not, the line is counted as dropped, and nothing has to
+    /// be made of it.
+    pub(crate) fn admits(&self, slot: &Slot, generation: u64) -> bool {
+        let (admitted, say_dropped) = self.logs.admits(&slot.log);
+        self.dropped(slot, generation, say_dropped);
+        admitted
+    }
+
+    /// One log line of a plugin that was admitted.
     pub(crate) fn log(
         &self,
         slot: &Slot,
@@ -59,10 +71,9 @@ impl Recorder {
         source: LogSource,
         level: Option<&'static str>,
         text: String,
-    ) -> Option<Arc<str>> {
-        let kept = self.logs.write(&slot.log, generation, source, level, text);
-        self.dropped(slot, generation, kept.say_dropped);
-        kept.text
+    ) {
+        let say_dropped = self.logs.write(&slot.log, generation, source, level, text);
+        self.dropped(slot, generation, say_dropped);
     }
 
     /// Says how many lines were dropped, if it is time.

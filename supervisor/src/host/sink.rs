@@ -9,7 +9,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -43,7 +42,6 @@ pub(crate) struct Rotation {
 pub(crate) struct Sink {
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
-    lost: Arc<AtomicU64>,
 }
 
 impl Sink {
@@ -54,10 +52,9 @@ impl Sink {
     /// No thread can be had.
     pub(crate) fn start(trouble: impl Fn(String) + Send + 'static) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
-        let lost = Arc::new(AtomicU64::new(0));
-        let writer = Writer { files: HashMap::new(), lost: lost.clone(), failing: 0, trouble };
+        let writer = Writer { files: HashMap::new(), failing: 0, trouble };
         let thread = std::thread::Builder::new().name("ob-files".into()).spawn(move || writer.run(&jobs))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), lost })
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
     /// Offers a job; false when the queue is full, and the job is dropped: the caller counts it.
@@ -67,12 +64,6 @@ impl Sink {
             Some(Ok(())) => true,
             Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
         }
-    }
-
-    /// Lines that the disk refused so far.
-    #[must_use]
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
     }
 
     /// Waits until all that was offered before is written. Dropping the future is harmless.
@@ -98,7 +89,6 @@ impl Drop for Sink {
 
 struct Writer<F> {
     files: HashMap<Arc<Path>, Open>,
-    lost: Arc<AtomicU64>,
     /// Lines lost since writing began to fail; 0 while it works.
     failing: u64,
     trouble: F,
@@ -161,7 +151,6 @@ impl<F: Fn(String)> Writer<F> {
             }
             Ok(()) => {}
             Err(error) => {
-                self.lost.fetch_add(1, Ordering::Relaxed);
                 self.failing += 1;
                 if self.failing == 1 {
                     (self.trouble)(format!("cannot write {}: {error}", path.display()));
@@ -275,7 +264,6 @@ mod tests {
         while wait.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
             std::thread::yield_now();
         }
-        assert_eq!(sink.lost(), 2);
         fs::create_dir(dir.path().join("sub")).unwrap();
         append("kept");
         assert_eq!(heard.recv().unwrap(), "files are written again; 2 lines were lost");

@@ -286,7 +286,7 @@ impl Slot {
     pub(crate) fn remember_failure(&self, failure: Failure) {
         let (last_words, lines) = {
             let words = self.words();
-            (words.last(usize::MAX), words.total())
+            (words.last(usize::MAX, |text| self.log.mask(text)), words.total())
         };
         let mut history = self.history();
         if history.failures.len() == FAILURES {

@@ -112,6 +112,7 @@ impl Builder {
             logs: Arc::new(LogBook::new(state_dir.file("logs"), limits, sink.clone(), clock)),
             clock,
         };
+        let before = recorder.journal.before();
         if self.adopt_orphans {
             outboard_keeper::become_subreaper().map_err(|e| StartError::Runtime(e.into()))?;
         }
@@ -127,7 +128,7 @@ impl Builder {
         // Before the first spawn: whoever finds processes of this run has to know its mark.
         replace(&state_dir.file("run.json"), &serialize_run(&record)).map_err(StartError::Write)?;
         let kept = state_dir.read_kept();
-        let mut persist = Persist::new(kept, record, &state_dir, sink.clone());
+        let mut persist = Persist::new(kept, &before, record, &state_dir, sink.clone());
         let shared = Arc::new(Shared {
             clock,
             recorder,

@@ -1,7 +1,8 @@
 //! A plugin's last words: the newest lines of stderr, for `why` and for the calls that die with it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+
+use super::lines::lossless;
 
 /// Lines kept.
 const LINES: usize = 60;
@@ -9,30 +10,34 @@ const LINES: usize = 60;
 /// Bytes kept, all lines together.
 const BYTES: usize = 32 * 1024;
 
-/// A bounded ring of lines of one generation.
+/// Bytes kept of one line.
+const LINE: usize = 4 * 1024;
+
+/// A bounded ring of lines of one generation, as they came: whoever shows them masks them.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
-    lines: VecDeque<Arc<str>>,
+    lines: VecDeque<Box<[u8]>>,
     bytes: usize,
     total: u64,
 }
 
 impl Words {
     /// Adds the newest line; the oldest make room.
-    pub(crate) fn push(&mut self, line: Arc<str>) {
+    pub(crate) fn push(&mut self, line: &[u8]) {
+        let line = &line[..line.len().min(LINE)];
         self.total += 1;
         self.bytes += line.len();
-        self.lines.push_back(line);
+        self.lines.push_back(line.into());
         while self.lines.len() > LINES || (self.bytes > BYTES && self.lines.len() > 1) {
             self.bytes -= self.lines.pop_front().map_or(0, |l| l.len());
         }
     }
 
-    /// The last `count` lines, oldest first.
+    /// The last `count` lines, oldest first, each put through `mask`.
     #[must_use]
-    pub(crate) fn last(&self, count: usize) -> Vec<String> {
+    pub(crate) fn last(&self, count: usize, mask: impl Fn(String) -> String) -> Vec<String> {
         let skip = self.lines.len().saturating_sub(count);
-        self.lines.iter().skip(skip).map(|l| l.to_string()).collect()
+        self.lines.iter().skip(skip).map(|line| mask(lossless(line))).collect()
     }
 
     /// Lines of this generation, those that made room included.
@@ -50,13 +55,13 @@ mod tests {
     fn the_newest_lines_stay_within_the_bounds() {
         let mut words = Words::default();
         for n in 0..100 {
-            words.push(format!("line {n}").into());
+            words.push(format!("line {n}").as_bytes());
         }
-        assert_eq!(words.last(2), ["line 98", "line 99"]);
-        assert_eq!((words.last(1000).len(), words.total()), (LINES, 100));
-        for _ in 0..10 {
-            words.push("x".repeat(BYTES / 2).into());
+        assert_eq!(words.last(2, |text| text.to_uppercase()), ["LINE 98", "LINE 99"]);
+        assert_eq!((words.last(1000, |t| t).len(), words.total()), (LINES, 100));
+        for _ in 0..20 {
+            words.push(&[b'x'; 2 * LINE]);
         }
-        assert_eq!(words.last(1000).len(), 2);
+        assert_eq!(words.last(1000, |t| t).len(), BYTES / LINE);
     }
 }

@@ -22,8 +22,8 @@ use super::{END_TOGETHER, Link, State, lock};
 /// One buffer for each thread: an idle plugin keeps nothing but an unfinished tail.
 const SCRATCH: usize = 64 * 1024;
 
-/// Reads in a row before other plugins get their turn.
-const ROUNDS: usize = 16;
+/// Reads in a row before other plugins get their turn: what one buffer holds takes long enough to digest.
+const ROUNDS: usize = 1;
 
 /// Reads in a row when a generation ends: a full pipe of the largest size that is given out, and no more, since a
 /// grandchild may write for ever.
@@ -204,8 +204,8 @@ impl Link {
                 self.to_dialect(&mut state, inbound);
             }
             Message::OrphanError { error } => {
-                let text = self.slot.log.mask(format!("error {}: {}", error.code, error.message));
-                self.recorder.plugin(&self.slot, self.generation, "wire.orphan_error", json!({"message": text}));
+                let text = format!("error {}: {}", error.code, error.message);
+                self.say(&mut self.state(), "wire.orphan_error", json!({"message": text}));
             }
         }
     }
@@ -260,7 +260,6 @@ impl Link {
 
     /// What the dialect understood of a message that is no answer.
     pub(super) fn understood(&self, state: &mut State, event: PluginEvent) {
-        let note = |event, fields| self.recorder.plugin(&self.slot, self.generation, event, fields);
         match event {
             PluginEvent::Log { level, mut text, logger, fields } => {
                 if let Some(logger) = logger {
@@ -271,6 +270,9 @@ impl Link {
                     text.push_str(&fields);
                 }
                 let level = Some(level.as_str());
+                if !self.recorder.admits(&self.slot, self.generation) {
+                    return;
+                }
                 self.recorder.log(&self.slot, self.generation, LogSource::Log, level, text);
             }
             PluginEvent::Progress { token, .. } => {
@@ -295,10 +297,10 @@ impl Link {
                 }
                 self.progress(state);
             }
-            PluginEvent::ListChanged { kind } => note("mcp.list_changed", json!({"kind": kind})),
-            PluginEvent::ResourceUpdated { uri } => note("mcp.resource_updated", json!({"uri": uri})),
-            PluginEvent::Note { method, .. } => note("wire.note", json!({"method": method})),
-            PluginEvent::Violation { what } => note("wire.violation", json!({"what": what})),
+            PluginEvent::ListChanged { kind } => self.say(state, "mcp.list_changed", json!({"kind": kind})),
+            PluginEvent::ResourceUpdated { uri } => self.say(state, "mcp.resource_updated", json!({"uri": uri})),
+            PluginEvent::Note { method, .. } => self.say(state, "wire.note", json!({"method": method})),
+            PluginEvent::Violation { what } => self.say(state, "wire.violation", json!({"what": what})),
             // The host has no requests of the plugin open: each is answered as it comes.
             PluginEvent::Cancelled { .. } | PluginEvent::Reconfigured { .. } => {}
         }
@@ -316,13 +318,13 @@ impl Link {
     }
 
     fn orphan(&self, id: &Id) {
-        let now = self.clock.now();
-        let heard = self.state().noise.hear(now, 0);
         self.slot.stats.orphan_replies.add(1);
-        if heard.say.is_some() {
-            let fields = json!({"id": id.to_string(), "total": self.slot.stats.orphan_replies.now()});
-            self.recorder.plugin(&self.slot, self.generation, "wire.orphan_reply", fields);
-        }
+        let fields = json!({"id": id.to_string(), "total": self.slot.stats.orphan_replies.now()});
+        let mut state = self.state();
+        self.say(&mut state, "wire.orphan_reply", fields);
+        // Unknown ids count like junk; they are said under their own name.
+        let heard = state.noise.hear(self.clock.now(), 0);
+        drop(state);
         self.heard(Heard { say: None, ..heard }, None);
     }
 
@@ -341,7 +343,7 @@ impl Link {
         self.slot.stats.rejects.add(1);
         if reject.jsonrpc {
             let fields = json!({"reason": name, "excerpt": excerpt(frame.as_bytes())});
-            self.recorder.plugin(&self.slot, self.generation, "wire.reject", fields);
+            self.say(&mut self.state(), "wire.reject", fields);
         }
         self.junk(frame.len() as u64, frame.as_bytes());
     }
@@ -349,7 +351,7 @@ impl Link {
     fn too_long(&self, bytes: u64, id: Option<&Id>) {
         self.slot.stats.too_long.add(1);
         let fields = json!({"bytes": bytes, "id": id.map(Id::to_string)});
-        self.recorder.plugin(&self.slot, self.generation, "wire.too_long", fields);
+        self.say(&mut self.state(), "wire.too_long", fields);
         if let Some(id) = id {
             let error = CallError::inbound_too_large(self.callee(), bytes, self.max_frame);
             self.fail_salvaged(id, error);
@@ -380,7 +382,6 @@ impl Link {
 
     fn junk(&self, bytes: u64, line: &[u8]) {
         self.slot.stats.junk_lines.add(1);
-        let shown = excerpt(line);
         let now = self.clock.now();
         let heard = {
             let mut state = self.state();
@@ -389,12 +390,17 @@ impl Link {
             }
             state.noise.hear(now, bytes)
         };
-        self.recorder.log(&self.slot, self.generation, LogSource::Out, None, shown.clone());
+        // In a flood most lines are only counted: no text is made of them.
+        if self.recorder.admits(&self.slot, self.generation) {
+            self.recorder.log(&self.slot, self.generation, LogSource::Out, None, excerpt(line));
+        }
         if self.strict {
-            let message = format!("a line on stdout is no message: {shown}");
+            let message = format!("a line on stdout is no message: {}", excerpt(line));
             self.broken(Detail { detail: "junk", message: self.slot.log.mask(message) });
         }
-        self.heard(heard, Some(&shown));
+        if heard != Heard::default() {
+            self.heard(heard, Some(&excerpt(line)));
+        }
     }
 
     /// Says what junk has changed.

@@ -99,7 +99,7 @@ impl Link {
             state.accepting = false;
             state.peer.settle_all(false)
         };
-        let last_words = self.slot.words().last(10);
+        let last_words = self.slot.words().last(10, |text| self.slot.log.mask(text));
         let now = self.clock.now();
         let mut unsent = Vec::new();
         for one in settled {

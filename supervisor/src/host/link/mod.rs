@@ -24,8 +24,10 @@ use super::call::{Call, Token};
 use super::clock::Clock;
 use super::happening::{Happening, Happenings};
 use super::noise::Noise;
+use super::procfs::ProcessLook;
 use super::record::Recorder;
 use super::slot::Slot;
+use super::throttle::Throttle;
 
 pub(super) use inbound::Pumped;
 pub(super) use ladder::refuse_all;
@@ -73,6 +75,7 @@ struct State {
     first_byte: bool,
     last_life: Option<Time>,
     noise: Noise,
+    throttle: Throttle,
     /// The newest word of the plugin about itself that the dispatcher has not fetched.
     said: Option<Report>,
     progressed: bool,
@@ -148,6 +151,7 @@ impl Link {
             first_byte: false,
             last_life: None,
             noise: Noise::default(),
+            throttle: Throttle::default(),
             said: None,
             progressed: false,
             tree: 0,
@@ -333,7 +337,11 @@ impl Link {
         let heard = state.noise.look(now);
         self.heard(heard, None);
         let pid = self.pid();
-        let process = super::procfs::look(pid);
+        // Only a probe that is out can be missed, and only then the process itself is looked at.
+        let process = match state.probe {
+            Some(_) => super::procfs::look(pid),
+            None => ProcessLook::default(),
+        };
         if starting {
             let tree = super::procfs::tree(pid);
             if tree != state.tree {
@@ -364,6 +372,15 @@ impl Link {
     #[must_use]
     pub(crate) fn take_progress(&self) -> bool {
         std::mem::take(&mut self.state().progressed)
+    }
+
+    /// Puts an event into the journal that the plugin's own doing has caused: once a second for each name.
+    fn say(&self, state: &mut State, event: &'static str, mut fields: serde_json::Value) {
+        let Some(unsaid) = state.throttle.may(event, self.clock.now()) else { return };
+        if unsaid > 0 {
+            fields["unsaid"] = unsaid.into();
+        }
+        self.recorder.plugin(&self.slot, self.generation, event, fields);
     }
 
     fn tell(&self, event: Event) {

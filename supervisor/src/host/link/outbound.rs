@@ -300,12 +300,7 @@ impl Link {
                         state.peer.answer_error(&id, &error.to_json());
                         state.peer.end_request();
                     }
-                    None => self.recorder.plugin(
-                        &self.slot,
-                        self.generation,
-                        "wire.violation",
-                        json!({"what": error.message()}),
-                    ),
+                    None => self.say(state, "wire.violation", json!({"what": error.message()})),
                 }
             }
         }

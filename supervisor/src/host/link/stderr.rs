@@ -69,6 +69,11 @@ impl Link {
     }
 
     fn said_on_stderr(&self, line: &Line<'_>) {
+        // In a flood the file gets a share; the last words are always the newest.
+        self.slot.words().push(line.bytes);
+        if !self.recorder.admits(&self.slot, self.generation) {
+            return;
+        }
         let mut text = lossless(line.bytes);
         if line.continues {
             text.insert(0, '…');
@@ -76,9 +81,6 @@ impl Link {
         if line.cut {
             text.push('…');
         }
-        // In a flood the file gets a share; the last words are always the newest.
-        let kept = self.recorder.log(&self.slot, self.generation, LogSource::Err, None, text.clone());
-        let words = kept.unwrap_or_else(|| self.slot.log.mask(text).into());
-        self.slot.words().push(words);
+        self.recorder.log(&self.slot, self.generation, LogSource::Err, None, text);
     }
 }
