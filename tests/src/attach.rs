@@ -117,14 +117,14 @@ impl Attach {
             if let Some(outcome) = self.early.remove(&id) {
                 return outcome;
             }
-            let (id, outcome) = self.next();
+            let (id, outcome) = self.next_answer();
             assert!(self.early.insert(id, outcome).is_none(), "call {id} was answered twice");
         }
     }
 
     /// Waits for the next answer to any call.
     #[track_caller]
-    pub fn next(&mut self) -> (u64, Outcome) {
+    pub fn next_answer(&mut self) -> (u64, Outcome) {
         let mut text = String::new();
         match self.stream.read_line(&mut text) {
             Ok(0) => panic!("the supervisor closed the connection"),

@@ -300,7 +300,10 @@ impl<'w> Running<'w> {
     #[track_caller]
     pub fn ended(&self) -> Ended {
         if self.has_ended().is_none() {
-            let end = self.world.witness().exit(self.pid).get();
+            let end = self.world.witness().exit(self.pid).try_get().unwrap_or_else(|why| {
+                self.diagnose();
+                panic!("the supervisor does not end: {why}")
+            });
             self.ended.set(Some(end));
         }
         self.ended.get().unwrap()

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::clock::wait_until;
 use crate::gates::Gates;
 use crate::running::Running;
 use crate::runtimes::{bin, bins};
@@ -127,6 +128,24 @@ impl World {
         path
     }
 
+    /// Stops a process and waits until none of its threads runs: what is sent to it now, it has not read.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    #[track_caller]
+    pub fn freeze(&self, pid: u32) {
+        self.witness.signal(pid, libc::SIGSTOP);
+        let stands = |task: &Path| {
+            let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        wait_until("every thread stands still", || {
+            let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+            tasks.map(|task| task.unwrap().path()).all(|task| stands(&task))
+        });
+    }
+
     /// Writes a manifest: `manifests/ID.toml`.
     pub fn manifest(&self, id: &str, text: &str) {
         fs::write(self.manifests().join(format!("{id}.toml")), text).unwrap();
@@ -173,6 +192,11 @@ impl World {
         argv.extend(sources.iter().map(|source| source.display().to_string()));
         argv.extend(launch.args.iter().map(|&arg| arg.to_owned()));
         argv.extend(["--state-dir".to_owned(), state_dir.display().to_string()]);
+        if let Some(line) = launch.shell {
+            let words: Vec<String> = argv.iter().map(|word| format!("'{word}'")).collect();
+            let line = line.replace("{}", &words.join(" "));
+            argv = ["sh", "-m", "-c", &line].map(str::to_owned).into();
+        }
         let mut spawn = self.spawn(argv);
         spawn
             .env

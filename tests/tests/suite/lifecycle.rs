@@ -1,6 +1,7 @@
 //! Up, called, killed, up again: what a plugin's callers and operators see.
 
 use std::os::fd::AsRawFd;
+use std::path::Path;
 
 use outboard_tests::clock::{Stopwatch, wait_until};
 use outboard_tests::runtimes::repository;
@@ -14,9 +15,23 @@ fn bundled(world: &World) -> Running<'_> {
     world.launch(&Launch { sources, ..Launch::default() })
 }
 
-/// Bytes that lie unread in a process' standard input.
+/// Bytes that lie unread in the pipes that a process reads from, wherever it has moved them.
 fn unread_input(pid: u32) -> i32 {
-    let Ok(pipe) = std::fs::File::open(format!("/proc/{pid}/fd/0")) else { return 0 };
+    let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    fds.map(|fd| fd.unwrap().path()).filter(|fd| is_input_pipe(pid, fd)).map(|fd| unread(&fd)).sum()
+}
+
+fn is_input_pipe(pid: u32, fd: &Path) -> bool {
+    let number = fd.file_name().unwrap().to_string_lossy();
+    let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
+    // The last octal digit has the access mode: proc_pid_fdinfo(5).
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or_default();
+    let target = std::fs::read_link(fd).unwrap_or_default();
+    target.to_string_lossy().starts_with("pipe:") && flags.trim().ends_with(['0', '4'])
+}
+
+fn unread(fd: &Path) -> i32 {
+    let Ok(pipe) = std::fs::File::open(fd) else { return 0 };
     let mut bytes = 0;
     // SAFETY: FIONREAD writes one int.
     unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
@@ -58,8 +73,20 @@ fn status_has_the_members_of_its_contract() {
     let ids: Vec<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["ill", "well"], "trouble first");
     let members = [
-        "id", "dialect", "wanted", "state", "pid", "generation", "restarts", "since_ms", "health",
-        "in_flight", "last_failure", "next_try_ms", "waiting_for", "next",
+        "id",
+        "dialect",
+        "wanted",
+        "state",
+        "pid",
+        "generation",
+        "restarts",
+        "since_ms",
+        "health",
+        "in_flight",
+        "last_failure",
+        "next_try_ms",
+        "waiting_for",
+        "next",
     ];
     for row in rows {
         for member in members {
@@ -71,7 +98,13 @@ fn status_has_the_members_of_its_contract() {
     }
     let well = &rows[1];
     assert_eq!(
-        json!([well["dialect"], well["wanted"], well["state"], well["generation"], well["in_flight"]]),
+        json!([
+            well["dialect"],
+            well["wanted"],
+            well["state"],
+            well["generation"],
+            well["in_flight"]
+        ]),
         json!(["native", "up", "active", 1, 0])
     );
     assert_eq!(well["last_failure"], Value::Null);
@@ -87,7 +120,7 @@ fn killed_and_active_again(id: &str) {
     let first = run.active(id).generation;
     let pid = run.plugin_pid(id);
     // Stopped, it can read nothing: the call stays in flight whatever language answers it.
-    world.witness().signal(pid, libc::SIGSTOP);
+    world.freeze(pid);
     let mut client = run.attach(id);
     let call = client.send("echo", &json!({"n": 1}));
     wait_until("the call is written", || unread_input(pid) > 0);
@@ -197,11 +230,28 @@ fn stop_start_and_restart_say_what_became_of_it() {
     assert_ne!(row["pid"], first);
     run.cli(&["stop", "geo"]).code(0);
     let row = run.plugin("geo");
-    assert_eq!(json!([row["state"], row["wanted"], row["pid"]]), json!(["registered", "down", null]));
+    assert_eq!(
+        json!([row["state"], row["wanted"], row["pid"]]),
+        json!(["registered", "down", null])
+    );
     assert_eq!(run.cli(&["call", "geo", "echo"]).code(6).stdout, "", "answers alone go there");
     run.cli(&["start", "g*"]).code(0);
     assert_eq!(run.plugin("geo")["state"], "active");
     assert_eq!(run.plugin("other")["generation"], 1, "nobody asked for it");
+}
+
+#[test]
+fn generations_and_events_go_on_over_runs() {
+    let world = World::new();
+    world.chaos("geo", "serve");
+    let first = world.run();
+    first.active("geo");
+    first.cli(&["restart", "geo"]).code(0);
+    first.stop();
+    let last = first.events().last().unwrap().seq;
+    let second = world.run();
+    assert_eq!(second.active("geo").generation, 3);
+    assert_eq!(second.events()[0].seq, last + 1);
 }
 
 #[test]
@@ -245,7 +295,9 @@ fn logs_and_events_tell_what_was_said_and_done() {
     let run = world.run();
     run.active("geo");
     run.call("geo", "complain", &json!({"text": "the index is cold"})).unwrap();
-    wait_until("the line is stored", || run.cli(&["logs", "geo"]).stdout.contains("the index is cold"));
+    wait_until("the line is stored", || {
+        run.cli(&["logs", "geo"]).stdout.contains("the index is cold")
+    });
     let logs = run.cli(&["logs", "geo", "--json"]).code(0).stdout;
     let lines: Vec<Value> = logs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let said = |text: &str| lines.iter().find(|line| line["text"] == text);

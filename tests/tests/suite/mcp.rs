@@ -94,7 +94,10 @@ fn a_wrappers_child_is_killed(program: &str, args: &str) {
     let line = format!("{program} {args}; exit $?").replace('$', "$$");
     let command = toml_list(&["sh", "-c", &line]);
     let cwd = toml_text(&folder.display().to_string());
-    world.manifest("wrapped", &format!("dialect = \"mcp\"\n[process]\ncommand = {command}\ncwd = {cwd}\n"));
+    world.manifest(
+        "wrapped",
+        &format!("dialect = \"mcp\"\n[process]\ncommand = {command}\ncwd = {cwd}\n"),
+    );
     let run = world.run();
     run.active("wrapped");
     let wrapper = run.plugin_pid("wrapped");

@@ -38,7 +38,11 @@ fn it_ends_at_the_first_that_fails_and_says_why() {
     world.manifest("ill", "[process]\ncommand = [\"./no-such-program\"]");
     let run = world.launch(&ONCE);
     assert_eq!(run.ended().code, Some(6), "{}", run.stderr());
-    assert!(run.stderr().contains("ill") && run.stderr().contains("no-such-program"), "{}", run.stderr());
+    assert!(
+        run.stderr().contains("ill") && run.stderr().contains("no-such-program"),
+        "{}",
+        run.stderr()
+    );
 }
 
 #[test]

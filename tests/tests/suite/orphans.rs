@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outboard_tests::clock::{Stopwatch, wait_until};
 use outboard_tests::world::{toml_list, toml_text};
-use outboard_tests::{Running, World, long, say};
+use outboard_tests::{Attach, Running, World, long, say};
 use serde_json::json;
 
 /// A plugin that holds on: deaf to SIGTERM, with a double-forked orphan that lost its mark, and a child in a session
@@ -52,7 +52,10 @@ fn crew(world: &World) {
     let line = format!("{}; exit $$?", world.chaos_command("wrapped", CLINGING).join(" "));
     let gates = toml_text(&world.gates().folder().display().to_string());
     let command = toml_list(&["sh", "-c", &line]);
-    world.manifest("wrapped", &format!("[process]\ncommand = {command}\nenv = {{ CHAOS_DIR = {gates} }}\n{MORE}"));
+    world.manifest(
+        "wrapped",
+        &format!("[process]\ncommand = {command}\nenv = {{ CHAOS_DIR = {gates} }}\n{MORE}"),
+    );
 }
 
 /// When the blow falls. The first half during starts and stops.
@@ -80,8 +83,8 @@ const MOMENTS: [Moment; 8] = [
 ];
 
 impl Moment {
-    /// Waits for it.
-    fn come(self, world: &World, run: &Running<'_>) {
+    /// Waits for it. What keeps it so has to be held.
+    fn come(self, world: &World, run: &Running<'_>) -> Option<Attach> {
         match self {
             Self::Began => drop(run.event(|event| event.event == "keeper.started")),
             Self::FirstSpawn => drop(run.event(|event| event.event == "plugin.spawned")),
@@ -89,8 +92,10 @@ impl Moment {
             Self::AllActive => all_active(run),
             Self::CallInFlight => {
                 all_active(run);
-                run.attach("clinging").send("take", &json!({}));
+                let mut client = run.attach("clinging");
+                client.send("take", &json!({}));
                 world.gates().report("took");
+                return Some(client);
             }
             Self::Restarting => {
                 all_active(run);
@@ -105,9 +110,12 @@ impl Moment {
             Self::Killing => {
                 all_active(run);
                 run.control("stop", &json!({"ids": ["clinging"], "wait": false})).unwrap();
-                run.event(|event| event.is("stop.rung", "clinging") && event.text("rung") == "kill");
+                run.event(|event| {
+                    event.is("stop.rung", "clinging") && event.text("rung") == "kill"
+                });
             }
         }
+        None
     }
 }
 
@@ -129,7 +137,10 @@ fn rounds() -> impl Iterator<Item = (usize, Moment, Duration)> {
 fn summary(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let (Some(most), middle) = (times.last(), times[times.len() / 2]) else { return };
-    say(format_args!("{what}, {} moments: {middle:.1?} in the middle, {most:.1?} at most", times.len()));
+    say(format_args!(
+        "{what}, {} moments: {middle:.1?} in the middle, {most:.1?} at most",
+        times.len()
+    ));
 }
 
 #[test]
@@ -139,7 +150,7 @@ fn nothing_outlives_a_killed_supervisor() {
         let world = World::new();
         crew(&world);
         let run = world.run();
-        moment.come(&world, &run);
+        let _client = moment.come(&world, &run);
         let below = world.witness().below().len();
         assert!(below >= 2, "round {round}, {moment:?}: supervisor and keeper live: {below}");
         run.signal_after(libc::SIGKILL, later);
@@ -148,7 +159,10 @@ fn nothing_outlives_a_killed_supervisor() {
         match world.witness().empty().try_get() {
             Ok(empty) => times.push(Duration::from_micros(empty.at_us - killed.at_us)),
             Err(why) => {
-                panic!("round {round}, {moment:?} and {later:?}: {why}: {:#?}", world.witness().below())
+                panic!(
+                    "round {round}, {moment:?} and {later:?}: {why}: {:#?}",
+                    world.witness().below()
+                )
             }
         }
     }
@@ -167,7 +181,7 @@ fn a_killed_keeper_is_replaced_and_nothing_of_its_time_is_left() {
         let world = World::new();
         crew(&world);
         let run = world.run();
-        moment.come(&world, &run);
+        let _client = moment.come(&world, &run);
         let keeper = run.keeper_pid();
         let old = living(&run);
         world.witness().signal_after(keeper, libc::SIGKILL, later).get();
@@ -186,7 +200,10 @@ fn a_killed_keeper_is_replaced_and_nothing_of_its_time_is_left() {
         times.push(since.elapsed());
         let now = living(&run);
         let ghosts: Vec<_> = old.intersection(&now).collect();
-        assert!(ghosts.is_empty(), "round {round}, {moment:?} and {later:?}: still there: {ghosts:?}");
+        assert!(
+            ghosts.is_empty(),
+            "round {round}, {moment:?} and {later:?}: still there: {ghosts:?}"
+        );
         // Leader, orphan and child of both clinging ones, a shell before one, and the willing one.
         wait_until("every plugin has its processes", || living(&run).len() >= 8);
         let count = living(&run).len();

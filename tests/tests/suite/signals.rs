@@ -64,9 +64,13 @@ fn a_stubborn_plugin_goes_down_the_whole_ladder() {
     let change = run.cli(&["stop", "stubborn", "--json"]).code(0).json();
     let outcome = &change["outcomes"][0];
     assert_eq!(outcome["end"], "stopped", "{change}");
-    let rungs: Vec<&str> =
-        outcome["stop"]["rungs"].as_array().unwrap().iter().filter_map(|r| r["rung"].as_str()).collect();
-    assert_eq!(rungs, ["ask", "leave", "term", "kill"], "{change}");
+    let rungs: Vec<&str> = outcome["stop"]["rungs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|r| r["rung"].as_str())
+        .collect();
+    assert_eq!(rungs, ["shutdown", "exit", "term", "kill"], "{change}");
     assert_eq!(outcome["stop"]["exit"]["signal"], "SIGKILL", "{change}");
     let reached: Vec<String> = run
         .events()

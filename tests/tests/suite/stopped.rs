@@ -42,13 +42,16 @@ fn a_stopped_plugin_is_found_hung_and_replaced() {
     let run = world.run();
     run.active("geo");
     let pid = run.plugin_pid("geo");
-    world.witness().signal(pid, libc::SIGSTOP);
+    world.freeze(pid);
     let second = run.active_above("geo", 1);
     let failure = run.failure("geo");
     assert_eq!((failure.generation, failure.text("class")), (1, "hang"), "{failure}");
     let missed = run.event(|event| event.is("probe.missed", "geo"));
     assert!(missed.seq < failure.seq && failure.seq < second.seq);
-    assert!(world.witness().below().iter().all(|process| process.pid != pid), "the old one is gone");
+    assert!(
+        world.witness().below().iter().all(|process| process.pid != pid),
+        "the old one is gone"
+    );
     assert_eq!(run.call("geo", "echo", &json!({})).unwrap(), json!({}));
     let why = run.cli(&["why", "geo"]).code(0).stdout;
     assert!(why.contains("class hang"), "{why}");
@@ -95,7 +98,10 @@ fn a_supervisor_suspended_from_the_keyboard_hurts_nobody() {
     let others: Vec<_> =
         world.witness().below().into_iter().filter(|process| process.pid != supervisor).collect();
     assert!(others.len() >= 7, "shell, keeper and plugins: {others:?}");
-    assert!(others.iter().all(|process| process.state != 'T'), "it reaches nobody else: {others:?}");
+    assert!(
+        others.iter().all(|process| process.state != 'T'),
+        "it reaches nobody else: {others:?}"
+    );
     // By the witness' clock: long enough for several probes.
     world.witness().signal_after(supervisor, 0, Duration::from_secs(2)).get();
     world.witness().type_on(run.pid, "go\n");
