@@ -1,6 +1,5 @@
 //! A token bucket: how many log lines may pass.
 
-
 use outboard_core::Time;
 
 /// At most `rate` a second, with bursts of up to `burst`.

@@ -41,9 +41,11 @@ pub(super) fn diagnose(step: Step, errno: i32, program: &Path, cwd: &Path) -> Di
         (Step::Exec, Errno::ETXTBSY) => {
             (false, "busy", format!("{shown} is still open for writing somewhere"))
         }
-        (Step::Exec, Errno::E2BIG) => {
-            (true, "too-big", "its arguments and environment are larger than the kernel takes".to_owned())
-        }
+        (Step::Exec, Errno::E2BIG) => (
+            true,
+            "too-big",
+            "its arguments and environment are larger than the kernel takes".to_owned(),
+        ),
         (Step::Exec, error) => (true, "exec", format!("cannot execute {shown}: {}", error.desc())),
         (Step::Groups | Step::Gid | Step::Uid, error) => {
             (true, "privilege", format!("the supervisor may not switch user: {}", error.desc()))
@@ -64,7 +66,9 @@ fn why_not_found(program: &Path) -> Cause {
         Kind::Script { interpreter, crlf: true } => (
             true,
             "shebang-crlf",
-            format!("the first line of {shown} ends in CR LF, so `{interpreter}\\r` is looked for; save it with LF"),
+            format!(
+                "the first line of {shown} ends in CR LF, so `{interpreter}\\r` is looked for; save it with LF"
+            ),
         ),
         Kind::Script { interpreter, crlf: false } => (
             true,
@@ -72,8 +76,13 @@ fn why_not_found(program: &Path) -> Cause {
             format!("{shown} wants the interpreter {interpreter}, which does not exist"),
         ),
         Kind::Elf => {
-            let loader = elf_loader(program).map_or_else(|| "its loader".to_owned(), |l| l.display().to_string());
-            (true, "loader-missing", format!("{shown} wants the program loader {loader}, which does not exist"))
+            let loader = elf_loader(program)
+                .map_or_else(|| "its loader".to_owned(), |l| l.display().to_string());
+            (
+                true,
+                "loader-missing",
+                format!("{shown} wants the program loader {loader}, which does not exist"),
+            )
         }
         Kind::Empty | Kind::Other => (true, "exe-missing", format!("{shown} does not exist")),
     }
@@ -154,7 +163,10 @@ fn elf_loader(program: &Path) -> Option<PathBuf> {
     for n in 0..count {
         let entry = usize::try_from(table.checked_add(n * size)?).ok()?;
         if at(entry, 4)? == 3 {
-            let (from, len) = (usize::try_from(at(entry + 8, 8)?).ok()?, usize::try_from(at(entry + 32, 8)?).ok()?);
+            let (from, len) = (
+                usize::try_from(at(entry + 8, 8)?).ok()?,
+                usize::try_from(at(entry + 32, 8)?).ok()?,
+            );
             let name = bytes.get(from..from.checked_add(len)?)?;
             let name = name.strip_suffix(b"\0").unwrap_or(name);
             return Some(PathBuf::from(std::ffi::OsStr::from_bytes(name)));

@@ -5,28 +5,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outboard_core::{Detail, Effects, Event, Exit, Fleet, Key, Look, Settle, Time};
+use outboard_core::{Detail, Effects, Event, Fleet, Key, Look, Time};
 use outboard_keeper::pidfd::Pidfd;
-use outboard_keeper::{ExitStatus, Report};
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
 use super::command::{Change, Command};
-use super::diagnose::{FileIdentity, diagnose};
+use super::diagnose::FileIdentity;
 use super::happening::{Happening, Happenings};
-use super::keeper_line::{DEATHS, DEATHS_WITHIN, KeeperLine, Word};
+use super::keeper_line::{KeeperLine, Word};
 use super::link::Link;
 use super::persist::Persist;
 use super::shared::Shared;
 use super::slot::Slot;
 use super::waiters::Waiters;
-
-/// How long the keeper may take to say how a process ended before its calls are settled without the word.
-const WORD_FOR_CALLS: Duration = Duration::from_millis(100);
-
-/// And before the plugin goes on without it.
-const WORD_FOR_STATUS: Duration = Duration::from_secs(2);
 
 /// How long stderr is still read after its plugin ended. A grandchild may hold the pipe for ever, so its end cannot
 /// be waited for. Calls never wait for this.
@@ -161,7 +154,7 @@ impl Dispatcher {
     }
 
     /// What links told while the dispatcher was at work comes before a deadline is judged.
-    fn fetch_told(&mut self) {
+    pub(super) fn fetch_told(&mut self) {
         for _ in 0..256 {
             match self.inbox.try_recv() {
                 Ok(happening) => self.happened(happening),
@@ -187,9 +180,11 @@ impl Dispatcher {
             Happening::Ended { key, generation } => self.ended(key, generation),
             Happening::Overdue { key, generation, last } => self.overdue(key, generation, last),
             Happening::PipeClosed { key, generation, what } => {
-                let lives = self.live.get(&key).is_some_and(|l| l.generation == generation && !l.died);
+                let lives =
+                    self.live.get(&key).is_some_and(|l| l.generation == generation && !l.died);
                 if lives {
-                    let message = format!("it closed its {} and lives on", what.trim_end_matches("-closed"));
+                    let message =
+                        format!("it closed its {} and lives on", what.trim_end_matches("-closed"));
                     self.step(key, generation, Event::LinkBroken(Detail { detail: what, message }));
                 }
             }
@@ -235,149 +230,6 @@ impl Dispatcher {
         }
     }
 
-    // The keeper.
-
-    fn reported(&mut self, report: Report) {
-        match report {
-            Report::Spawned { key: order, pid, pidfd } => self.spawned(order, pid, pidfd.into()),
-            Report::Execed { key: order } => {
-                let Some((key, generation)) = self.order(order) else { return };
-                if let Some(live) = self.live.get_mut(&key) {
-                    live.execed = true;
-                }
-                self.step(key, generation, Event::Execed);
-            }
-            Report::SpawnFailed { key: order, step, errno } => {
-                let Some((key, generation)) = self.orders.remove(&order) else { return };
-                let Some(live) = self.live.get(&key) else { return };
-                let found = diagnose(step, errno, &live.program, &live.cwd);
-                live.link.close();
-                self.step(
-                    key,
-                    generation,
-                    Event::SpawnFailed { permanent: found.permanent, detail: found.detail },
-                );
-            }
-            Report::Died { key: order, exit } => {
-                let Some((key, generation)) = self.order(order) else { return };
-                self.died(key, generation, exit_of(exit));
-            }
-            Report::Gone { key: order, swept, rusage, took: _ } => {
-                let Some((key, generation)) = self.orders.remove(&order) else { return };
-                if let Some(slot) = self.slots.get(&key) {
-                    let mut history = slot.history();
-                    history.cpu = Some(rusage.user + rusage.system);
-                    history.peak_kib = Some(rusage.max_rss_kib);
-                }
-                let died = self.live.get(&key).is_none_or(|live| live.died);
-                if !died {
-                    self.died(key, generation, Exit::Unknown);
-                }
-                self.step(key, generation, Event::Gone { swept });
-            }
-            Report::Stray { pid } => {
-                self.shared.recorder.supervisor("process.stray", json!({"pid": pid}));
-            }
-            Report::Pong { .. } => {}
-        }
-    }
-
-    fn order(&self, order: u64) -> Option<(Key, u64)> {
-        self.orders.get(&order).copied()
-    }
-
-    fn spawned(&mut self, order: u64, pid: u32, pidfd: Pidfd) {
-        let Some((key, generation)) = self.order(order) else { return };
-        let Some(live) = self.live.get_mut(&key).filter(|l| l.generation == generation) else { return };
-        let pidfd = Arc::new(pidfd);
-        live.pidfd = Some(pidfd.clone());
-        live.link.set_pid(pid);
-        self.persist.leader(order, pid, self.clock.now());
-        super::watch::watch(pidfd, self.happenings.clone(), key, generation);
-        if let Some(slot) = self.slots.get(&key) {
-            let command = slot.told().command.clone();
-            let fields = json!({"pid": pid, "command": command});
-            self.shared.recorder.plugin(slot, generation, "plugin.spawned", fields);
-        }
-        self.step(key, generation, Event::Spawned { pid });
-    }
-
-    /// The pidfd says so first, perhaps; the keeper says how.
-    fn ended(&mut self, key: Key, generation: u64) {
-        let Some(live) = self.live.get(&key).filter(|l| l.generation == generation && !l.died) else { return };
-        live.link.close();
-        for (after, last) in [(WORD_FOR_CALLS, false), (WORD_FOR_STATUS, true)] {
-            let happenings = self.happenings.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(after).await;
-                happenings.tell(Happening::Overdue { key, generation, last });
-            });
-        }
-    }
-
-    fn overdue(&mut self, key: Key, generation: u64, last: bool) {
-        let Some(live) = self.live.get(&key).filter(|l| l.generation == generation && !l.died) else { return };
-        if last {
-            self.died(key, generation, Exit::Unknown);
-        } else {
-            let link = live.link.clone();
-            let settle = Settle::Crashed { class: outboard_core::Class::Exit, exit: None };
-            self.settle(key, &link, &settle);
-        }
-    }
-
-    fn died(&mut self, key: Key, generation: u64, exit: Exit) {
-        let Some(live) = self.live.get_mut(&key).filter(|l| l.generation == generation && !l.died) else { return };
-        live.died = true;
-        let link = live.link.clone();
-        link.close();
-        link.finish_words();
-        // What the plugin answered with its last breath was read just now and comes before its end.
-        self.fetch_told();
-        if let Some(slot) = self.slots.get(&key) {
-            let fields = json!({"exit": crate::observe::exit_json(&exit)});
-            self.shared.recorder.plugin(slot, generation, "plugin.exited", fields);
-        }
-        self.step(key, generation, Event::Died(exit));
-    }
-
-    async fn keeper_died(&mut self) {
-        let now = self.clock.now();
-        self.keeper = None;
-        self.shared.recorder.supervisor("keeper.died", json!({}));
-        self.keeper_deaths.push_back(now);
-        while self.keeper_deaths.front().is_some_and(|at| now.since(*at) > DEATHS_WITHIN) {
-            self.keeper_deaths.pop_front();
-        }
-        for live in self.live.values_mut() {
-            live.died = true;
-            live.link.close();
-            live.link.finish_words();
-        }
-        let effects = self.fleet.keeper_lost(now);
-        self.carry_out(effects);
-        self.orders.clear();
-        self.shared.sweep_after_keeper().await;
-        if self.keeper_deaths.len() >= DEATHS {
-            self.gave_up = true;
-            return;
-        }
-        match self.shared.start_keeper(self.clock.now()) {
-            Ok(keeper) => {
-                self.persist.set_fleet(keeper.keeper().containment().fleet.clone(), self.clock.now());
-                self.keeper = Some(keeper);
-                let effects = self.fleet.keeper_back(self.clock.now());
-                self.carry_out(effects);
-            }
-            Err(error) => {
-                self.shared.recorder.supervisor("keeper.died", json!({"message": error.to_string()}));
-                self.gave_up = true;
-            }
-        }
-    }
-
-    // Commands.
-
     fn command(&mut self, command: Command) {
         let now = self.clock.now();
         match command {
@@ -395,7 +247,9 @@ impl Dispatcher {
                 for key in keys {
                     let event = match change {
                         Change::Start => Event::Start,
-                        Change::Stop { now } => Event::Stop { now, reason: outboard_core::StopReason::Stop },
+                        Change::Stop { now } => {
+                            Event::Stop { now, reason: outboard_core::StopReason::Stop }
+                        }
                         Change::Restart { now } => Event::Restart { now },
                     };
                     if let Some(slot) = self.slots.get(&key) {
@@ -439,15 +293,5 @@ impl Dispatcher {
         self.waiters.give_up(self.clock.now());
         self.persist.write_now();
         self.shared.finish(self.gave_up).await;
-    }
-}
-
-fn exit_of(exit: ExitStatus) -> Exit {
-    match exit {
-        ExitStatus::Code(code) => Exit::Code(code),
-        ExitStatus::Signal { oom: true, .. } => Exit::Oom,
-        ExitStatus::Signal { core, .. } => {
-            Exit::Signal { name: exit.signal_name().unwrap_or("a real-time signal"), core }
-        }
     }
 }

@@ -164,10 +164,15 @@ impl Dispatcher {
     pub(super) fn settle(&mut self, key: Key, link: &Link, settle: &Settle) {
         let Some(slot) = self.slots.get(&key).cloned() else { return };
         let unsent = link.settle_all(settle, slot.waits());
-        self.give_back(key, &slot, unsent, match settle {
-            Settle::Stopped(reason) => *reason,
-            Settle::Crashed { .. } => StopReason::Stop,
-        });
+        self.give_back(
+            key,
+            &slot,
+            unsent,
+            match settle {
+                Settle::Stopped(reason) => *reason,
+                Settle::Crashed { .. } => StopReason::Stop,
+            },
+        );
     }
 
     fn give_back(&mut self, key: Key, slot: &Slot, calls: Vec<Call>, reason: StopReason) {
@@ -180,7 +185,14 @@ impl Dispatcher {
         refuse_all(slot, refused, reason);
     }
 
-    fn rung(&mut self, key: Key, slot: &Arc<Slot>, rung: Rung, within: Duration, reason: StopReason) {
+    fn rung(
+        &mut self,
+        key: Key,
+        slot: &Arc<Slot>,
+        rung: Rung,
+        within: Duration,
+        reason: StopReason,
+    ) {
         let Some(live) = self.live.get(&key) else { return };
         let link = live.link.clone();
         match rung {
@@ -216,7 +228,9 @@ impl Dispatcher {
     }
 
     fn retire(&mut self, key: Key, generation: u64) {
-        let Some(live) = self.live.get(&key).filter(|live| live.generation == generation) else { return };
+        let Some(live) = self.live.get(&key).filter(|live| live.generation == generation) else {
+            return;
+        };
         let (link, order) = (live.link.clone(), live.order);
         self.live.remove(&key);
         self.persist.forget_leader(order, self.clock.now());

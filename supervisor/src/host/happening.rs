@@ -9,15 +9,33 @@ use super::command::Command;
 #[derive(Debug)]
 pub(crate) enum Happening {
     /// A link, or whoever looked for it, says something about one generation.
-    Plugin { key: Key, generation: u64, event: Event },
+    Plugin {
+        key: Key,
+        generation: u64,
+        event: Event,
+    },
     /// The link has news to fetch: the plugin spoke of itself, or shows progress.
-    News { key: Key, generation: u64 },
+    News {
+        key: Key,
+        generation: u64,
+    },
     /// The pidfd says that the process has ended; the keeper will say how.
-    Ended { key: Key, generation: u64 },
+    Ended {
+        key: Key,
+        generation: u64,
+    },
     /// The keeper has not said how, so long after the end.
-    Overdue { key: Key, generation: u64, last: bool },
+    Overdue {
+        key: Key,
+        generation: u64,
+        last: bool,
+    },
     /// A pipe of a living process was closed.
-    PipeClosed { key: Key, generation: u64, what: &'static str },
+    PipeClosed {
+        key: Key,
+        generation: u64,
+        what: &'static str,
+    },
     /// Files cannot be written, or can be again.
     SinkTrouble(String),
     Command(Command),

@@ -181,7 +181,10 @@ mod tests {
             for n in 0..5 {
                 record(&journal, run * 5 + n);
             }
-            assert_eq!(journal.last(2).iter().map(|r| r.seq).collect::<Vec<_>>(), [run * 5 + 4, run * 5 + 5]);
+            assert_eq!(
+                journal.last(2).iter().map(|r| r.seq).collect::<Vec<_>>(),
+                [run * 5 + 4, run * 5 + 5]
+            );
             drop(journal);
         }
         let sink = Arc::new(Sink::start(|_| ()).unwrap());
@@ -190,7 +193,10 @@ mod tests {
         let all = journal.since(3, 4);
         assert_eq!(all.iter().map(|r| r.seq).collect::<Vec<_>>(), [3, 4, 5, 6]);
         assert_eq!(all[0].fields["ms"], 2);
-        assert_eq!((all[0].plugin.as_deref(), all[0].generation, all[0].event), (Some("geo"), 3, "clock.stall"));
+        assert_eq!(
+            (all[0].plugin.as_deref(), all[0].generation, all[0].event),
+            (Some("geo"), 3, "clock.stall")
+        );
     }
 
     #[test]

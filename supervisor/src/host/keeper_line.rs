@@ -55,9 +55,18 @@ impl KeeperLine {
             keeper.socket().try_clone_to_owned()?,
             Interest::READABLE | Interest::WRITABLE,
         )?;
-        let death =
-            register(keeper.pidfd().try_clone_to_owned()?, Interest::READABLE)?;
-        Ok(Self { keeper, socket, death, backlog: false, over: false, pings: 0, asked_at: None, next_ping: now + PING_EVERY, heard: VecDeque::new() })
+        let death = register(keeper.pidfd().try_clone_to_owned()?, Interest::READABLE)?;
+        Ok(Self {
+            keeper,
+            socket,
+            death,
+            backlog: false,
+            over: false,
+            pings: 0,
+            asked_at: None,
+            next_ping: now + PING_EVERY,
+            heard: VecDeque::new(),
+        })
     }
 
     /// The keeper itself.

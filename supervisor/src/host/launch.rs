@@ -64,7 +64,9 @@ fn find_program(manifest: &Manifest, resolved: &Resolved) -> Result<PathBuf, NoL
     use std::os::unix::ffi::OsStrExt;
     match resolve::look_up(manifest, resolved) {
         Ok(program) => Ok(program),
-        Err(_) if resolved.argv[0].as_bytes().contains(&b'/') => Ok(resolved.cwd.join(&resolved.argv[0])),
+        Err(_) if resolved.argv[0].as_bytes().contains(&b'/') => {
+            Ok(resolved.cwd.join(&resolved.argv[0]))
+        }
         Err(problem) => {
             let detail = Detail { detail: "exe-missing", message: problem.sentence() };
             Err(NoLaunch::Failed { permanent: true, detail })
@@ -102,7 +104,9 @@ pub(super) fn pipes() -> io::Result<(OurEnds, [OwnedFd; 3])> {
 pub(super) fn failed_here(error: &io::Error) -> NoLaunch {
     let errno = error.raw_os_error().map(Errno::from_raw);
     let (detail, message) = match errno {
-        Some(Errno::EMFILE | Errno::ENFILE) => ("fd-limit", "no file descriptor can be had now".to_owned()),
+        Some(Errno::EMFILE | Errno::ENFILE) => {
+            ("fd-limit", "no file descriptor can be had now".to_owned())
+        }
         Some(_) | None => ("set-up", error.to_string()),
     };
     NoLaunch::Failed { permanent: false, detail: Detail { detail, message } }

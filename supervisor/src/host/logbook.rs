@@ -120,7 +120,8 @@ impl LogBook {
             level,
             text: state.redactor.mask(text).into(),
         };
-        let job = Job::Append { file: log.file.clone(), line: encode(&line).into(), limits: self.limits };
+        let job =
+            Job::Append { file: log.file.clone(), line: encode(&line).into(), limits: self.limits };
         if !self.sink.offer(job) {
             state.dropped += 1;
         }
@@ -147,7 +148,8 @@ impl LogBook {
             None => self.stored_plugins(),
         };
         plugins.sort();
-        let mut lines: Vec<LogLine> = plugins.iter().flat_map(|p| self.read_one(p, query)).collect();
+        let mut lines: Vec<LogLine> =
+            plugins.iter().flat_map(|p| self.read_one(p, query)).collect();
         lines.sort_by_key(|line| line.at_us);
         let skip = lines.len().saturating_sub(query.lines);
         lines.drain(..skip);
@@ -162,7 +164,8 @@ impl LogBook {
 
     fn read_one(&self, plugin: &PluginId, query: &LogQuery) -> Vec<LogLine> {
         let current = self.file(plugin);
-        let files = std::iter::once(current.clone()).chain((1..=self.limits.keep).map(|n| rotated(&current, n)));
+        let files = std::iter::once(current.clone())
+            .chain((1..=self.limits.keep).map(|n| rotated(&current, n)));
         let mut found: Vec<LogLine> = Vec::new();
         for file in files {
             let missing = query.lines - found.len().min(query.lines);
@@ -288,9 +291,11 @@ mod tests {
             generation: None,
             sources: vec![LogSource::Err],
         };
-        let texts = |q: &LogQuery| book.read(q).iter().map(|l| l.text.to_string()).collect::<Vec<_>>();
+        let texts =
+            |q: &LogQuery| book.read(q).iter().map(|l| l.text.to_string()).collect::<Vec<_>>();
         assert_eq!(texts(&query), ["line 4", "line 6", "line 8", "line 10"]);
-        let first = LogQuery { generation: Some(0), lines: 2, sources: vec![], plugin: None, ..query };
+        let first =
+            LogQuery { generation: Some(0), lines: 2, sources: vec![], plugin: None, ..query };
         assert_eq!(texts(&first), ["line 4", "line 5"]);
     }
 

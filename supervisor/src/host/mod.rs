@@ -7,6 +7,7 @@
 //! **Absent by design:** arguments, rendering, HTTP.
 
 mod bucket;
+mod builder;
 mod call;
 mod clock;
 mod command;
@@ -28,6 +29,7 @@ mod procfs;
 mod record;
 mod redact;
 mod register;
+mod reports;
 mod route;
 mod shared;
 mod sink;
@@ -42,14 +44,15 @@ mod waiters;
 mod watch;
 mod words;
 
-pub use call::{CallOptions, CallResult};
+pub use builder::{Builder, StartError};
 pub(crate) use call::{Answer, Call, Token};
-pub(crate) use slot::Slot;
+pub use call::{CallOptions, CallResult};
 pub use clock::Clock;
 pub use command::Change;
 pub use journal::{rfc3339, to_json as event_json};
 pub use logbook::{LogQuery, level_of, source_name, source_of};
 pub use shared::End;
+pub(crate) use slot::Slot;
 pub use state_dir::{Holder, StateDir, StateDirError};
-pub use supervisor::{Builder, StartError, Supervisor};
+pub use supervisor::Supervisor;
 pub use view::*;

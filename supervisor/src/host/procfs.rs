@@ -23,7 +23,10 @@ pub(super) fn look(pid: u32) -> ProcessLook {
         return ProcessLook { exiting: true, ..ProcessLook::default() };
     };
     let traced = fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| {
-        status.lines().filter_map(|l| l.strip_prefix("TracerPid:")).any(|tracer| tracer.trim() != "0")
+        status
+            .lines()
+            .filter_map(|l| l.strip_prefix("TracerPid:"))
+            .any(|tracer| tracer.trim() != "0")
     });
     let after = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     let mut fields = after.split(' ');
@@ -54,7 +57,8 @@ pub(super) fn tree(pid: u32) -> u64 {
         let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
         let after = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         // utime, stime, and those of reaped children: fields 14 to 17.
-        let ticks: u64 = after.split(' ').skip(11).take(4).filter_map(|f| f.parse::<u64>().ok()).sum();
+        let ticks: u64 =
+            after.split(' ').skip(11).take(4).filter_map(|f| f.parse::<u64>().ok()).sum();
         sum = sum.wrapping_add(ticks).wrapping_add(u64::from(pid) << 20);
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         for task in tasks {

@@ -39,7 +39,13 @@ impl Recorder {
         self.write(slot, generation, event, fields);
     }
 
-    fn write(&self, slot: &Slot, generation: u64, event: &'static str, mut fields: Map<String, Value>) {
+    fn write(
+        &self,
+        slot: &Slot,
+        generation: u64,
+        event: &'static str,
+        mut fields: Map<String, Value>,
+    ) {
         for value in fields.values_mut() {
             mask(slot, value);
         }
@@ -97,6 +103,8 @@ fn mask(slot: &Slot, value: &mut Value) {
 fn members(fields: Value) -> Map<String, Value> {
     match fields {
         Value::Object(members) => members,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new()
+        }
     }
 }

@@ -33,7 +33,8 @@ impl Dispatcher {
     fn add(&mut self, manifest: &Arc<Manifest>) -> Key {
         let now = self.clock.now();
         let generation = self.persist.last_generation(&manifest.id);
-        let key = self.fleet.register(now, manifest.id.clone(), manifest.policy.clone(), generation);
+        let key =
+            self.fleet.register(now, manifest.id.clone(), manifest.policy.clone(), generation);
         let ways = Ways {
             clock: self.clock,
             happenings: self.happenings.clone(),
@@ -52,7 +53,9 @@ impl Dispatcher {
 
     /// A manifest that was refused is a row like any other: failed, class `config`, with the caret text in `why`.
     fn add_refused(&mut self, refused: &Refused) {
-        let Some(id) = refused.id.clone().filter(|id| self.fleet.by_id(id).is_none()) else { return };
+        let Some(id) = refused.id.clone().filter(|id| self.fleet.by_id(id).is_none()) else {
+            return;
+        };
         let Some(manifest) = placeholder(&id, &refused.source) else { return };
         let key = self.add(&manifest);
         let errors = refused.problems.iter().filter(|problem| problem.is_error());

@@ -103,7 +103,12 @@ impl Router {
 
     /// A link gave the call back: its process has ended and the dispatcher has not spoken yet. The call waits for
     /// the word of the dispatcher, whatever the route still says.
-    pub(crate) fn hold_anyway(&mut self, call: Call, limits: HoldLimits, refusal: &Refusal<'_>) -> Answer {
+    pub(crate) fn hold_anyway(
+        &mut self,
+        call: Call,
+        limits: HoldLimits,
+        refusal: &Refusal<'_>,
+    ) -> Answer {
         match &self.way {
             Way::Refuse(why) => self.refuse(*why, call, refusal),
             Way::Open(_) | Way::Hold(_) => self.hold(call, limits, refusal),
@@ -123,7 +128,8 @@ impl Router {
             let error = refusal.overloaded(class);
             return Answer::Refused { call, error, tell: false };
         }
-        let sooner = call.deadline.is_some_and(|at| self.next_deadline().is_none_or(|first| at < first));
+        let sooner =
+            call.deadline.is_some_and(|at| self.next_deadline().is_none_or(|first| at < first));
         let tell = !std::mem::replace(&mut self.called, true) || sooner;
         self.held_bytes += bytes;
         self.held.push_back(call);

@@ -14,12 +14,12 @@ use outboard_keeper::{
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::builder::StartError;
 use super::clock::Clock;
 use super::happening::Happenings;
 use super::keeper_line::KeeperLine;
 use super::record::Recorder;
 use super::slot::Slot;
-use super::supervisor::StartError;
 use super::state_dir::StateDir;
 
 /// How long the rest of a dead keeper's processes may take to end.
@@ -63,8 +63,12 @@ impl Shared {
     pub(super) fn start_keeper(&self, now: Time) -> Result<KeeperLine, StartError> {
         let settings = Settings { run: self.run, containment: self.containment_choice };
         let keeper = Keeper::spawn(KeeperProgram::SelfExe, settings)?;
-        let info = KeeperInfo { pid: Some(keeper.pid()), containment: Some(keeper.containment().clone()) };
-        self.recorder.supervisor("keeper.started", json!({"pid": keeper.pid(), "containment": self.level(&info)}));
+        let info =
+            KeeperInfo { pid: Some(keeper.pid()), containment: Some(keeper.containment().clone()) };
+        self.recorder.supervisor(
+            "keeper.started",
+            json!({"pid": keeper.pid(), "containment": self.level(&info)}),
+        );
         *self.keeper.lock().expect("nothing panics while it holds this") = info;
         KeeperLine::new(keeper, now).map_err(StartError::Runtime)
     }
@@ -115,7 +119,8 @@ impl Shared {
 
     /// The last words of the supervisor.
     pub(super) async fn finish(&self, gave_up: bool) {
-        let fields = if gave_up { json!({"reason": "the keeper died too often"}) } else { json!({}) };
+        let fields =
+            if gave_up { json!({"reason": "the keeper died too often"}) } else { json!({}) };
         self.recorder.supervisor("supervisor.stopped", fields);
         self.sink.flush().await;
         let end = if gave_up { End::KeeperLost } else { End::Stopped };

@@ -53,7 +53,8 @@ impl Sink {
     pub(crate) fn start(trouble: impl Fn(String) + Send + 'static) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
         let writer = Writer { files: HashMap::new(), failing: 0, trouble };
-        let thread = std::thread::Builder::new().name("ob-files".into()).spawn(move || writer.run(&jobs))?;
+        let thread =
+            std::thread::Builder::new().name("ob-files".into()).spawn(move || writer.run(&jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -146,7 +147,10 @@ impl<F: Fn(String)> Writer<F> {
     fn account(&mut self, path: &Path, result: io::Result<()>) {
         match result {
             Ok(()) if self.failing > 0 => {
-                (self.trouble)(format!("files are written again; {} lines were lost", self.failing));
+                (self.trouble)(format!(
+                    "files are written again; {} lines were lost",
+                    self.failing
+                ));
                 self.failing = 0;
             }
             Ok(()) => {}

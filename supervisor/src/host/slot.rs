@@ -90,7 +90,13 @@ pub(crate) struct History {
 impl Slot {
     /// The shared part of a plugin that has just been registered.
     #[must_use]
-    pub(crate) fn new(key: Key, manifest: Arc<Manifest>, seen: Snapshot, log: PluginLog, ways: Ways) -> Self {
+    pub(crate) fn new(
+        key: Key,
+        manifest: Arc<Manifest>,
+        seen: Snapshot,
+        log: PluginLog,
+        ways: Ways,
+    ) -> Self {
         let Ways { clock, happenings, learnt } = ways;
         Self {
             id: manifest.id.clone(),
@@ -176,7 +182,8 @@ impl Slot {
                         let next = router.link().filter(|now| !Arc::ptr_eq(now, &link)).cloned();
                         answer = match next {
                             Some(next) => Answer::Link(next, call),
-                            None => self.with_refusal(|refusal| router.hold_anyway(call, limits, refusal)),
+                            None => self
+                                .with_refusal(|refusal| router.hold_anyway(call, limits, refusal)),
                         };
                     }
                 },

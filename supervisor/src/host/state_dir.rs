@@ -79,13 +79,18 @@ impl StateDir {
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((file, Errno::EWOULDBLOCK)) => {
-                return Err(StateDirError::InUse { path: path.to_owned(), holder: read_holder(file) });
+                return Err(StateDirError::InUse {
+                    path: path.to_owned(),
+                    holder: read_holder(file),
+                });
             }
             Err((_, error)) => return Err(io("lock it", error.into())),
         };
         let holder = Holder { pid: std::process::id(), sources: sources.to_vec() };
         let text = serde_json::to_string(&holder).unwrap_or_default();
-        lock.set_len(0).and_then(|()| lock.write_all(text.as_bytes())).map_err(|e| io("write its lock", e))?;
+        lock.set_len(0)
+            .and_then(|()| lock.write_all(text.as_bytes()))
+            .map_err(|e| io("write its lock", e))?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -168,7 +173,8 @@ mod tests {
     fn an_unreadable_state_is_set_aside() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::take(dir.path(), &[]).unwrap();
-        fs::write(state.file("state.json"), "{\"generations\":{\"a\":3},\"from_later\":1}").unwrap();
+        fs::write(state.file("state.json"), "{\"generations\":{\"a\":3},\"from_later\":1}")
+            .unwrap();
         assert_eq!(state.read_kept().generations["a"], 3);
         fs::write(state.file("state.json"), "{\"generations\":").unwrap();
         assert_eq!(state.read_kept(), Kept::default());

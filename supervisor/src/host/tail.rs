@@ -8,12 +8,20 @@ const CHUNK: u64 = 64 * 1024;
 
 /// Every whole line of a file, oldest first. A file that is not there has none; what is not UTF-8 is left out.
 pub(super) fn lines(path: &Path) -> impl Iterator<Item = String> + use<> {
-    File::open(path).ok().map(BufReader::new).into_iter().flat_map(|reader| reader.lines().map_while(Result::ok))
+    File::open(path)
+        .ok()
+        .map(BufReader::new)
+        .into_iter()
+        .flat_map(|reader| reader.lines().map_while(Result::ok))
 }
 
 /// The last `count` lines that `keep` accepts, oldest first, reading backwards no further than needed.
 #[must_use]
-pub(super) fn last_lines(path: &Path, count: usize, mut keep: impl FnMut(&str) -> bool) -> Vec<String> {
+pub(super) fn last_lines(
+    path: &Path,
+    count: usize,
+    mut keep: impl FnMut(&str) -> bool,
+) -> Vec<String> {
     let mut found = Vec::new();
     let Ok(mut file) = File::open(path) else { return found };
     let Ok(mut end) = file.seek(SeekFrom::End(0)) else { return found };

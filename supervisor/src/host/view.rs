@@ -72,7 +72,9 @@ pub enum Ended {
     /// Waits for what it requires.
     Waiting(Vec<PluginId>),
     Failed(Failure),
-    Unkillable { pid: Option<u32> },
+    Unkillable {
+        pid: Option<u32>,
+    },
     /// Somebody else changed what is wanted meanwhile.
     Overtaken,
 }

@@ -44,7 +44,8 @@ impl Waiters {
             let seen = fleet.snapshot(key);
             open.insert(key, Open { id: seen.id, generation: seen.generation, was: seen.state });
         }
-        let mut waiter = Waiter { change, began: now, open, outcomes: Vec::new(), done: Some(done) };
+        let mut waiter =
+            Waiter { change, began: now, open, outcomes: Vec::new(), done: Some(done) };
         waiter.finish_if_done();
         self.waiting.push(waiter);
     }
@@ -138,7 +139,8 @@ fn stopped(open: &Open, seen: &Snapshot) -> Option<Ended> {
 fn started(open: &Open, seen: &Snapshot, before: u64) -> Option<Ended> {
     match seen.state {
         StateName::Active | StateName::Degraded => {
-            let unchanged = seen.generation == before && live(open.was) && open.was != StateName::Starting;
+            let unchanged =
+                seen.generation == before && live(open.was) && open.was != StateName::Starting;
             Some(if unchanged { Ended::Unchanged } else { Ended::Active })
         }
         StateName::Failed | StateName::Backoff if seen.generation != before || !live(open.was) => {

@@ -24,7 +24,10 @@ impl<T: AsFd> AsRawFd for Watched<T> {
 ///
 /// # Errors
 /// The poll refuses it.
-#[expect(deprecated, reason = "sound for what owns its descriptor, and the replacement is unsafe to call")]
+#[expect(
+    deprecated,
+    reason = "sound for what owns its descriptor, and the replacement is unsafe to call"
+)]
 pub(crate) fn register<T: AsFd>(owner: T, interest: Interest) -> io::Result<AsyncFd<Watched<T>>> {
     AsyncFd::with_interest(Watched(owner), interest)
 }

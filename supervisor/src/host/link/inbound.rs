@@ -6,17 +6,15 @@ use std::sync::Arc;
 
 use outboard_core::{Detail, Event, Opening, Report, Saying, Seen};
 use outboard_wire::dialect::{Inbound, PluginEvent, Reply, Saying as Said, Tag};
-use outboard_wire::peer::{Answered, Resolved};
 use outboard_wire::message::split_batch;
-use outboard_wire::{CallError, Id, Item, JunkKind, Message, Reject, RemoteError, decode};
+use outboard_wire::peer::{Answered, Resolved};
+use outboard_wire::{CallError, Item, JunkKind, Message, RemoteError, decode};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::super::happening::Happening;
-use super::super::lines::lossless;
-use super::super::noise::Heard;
-use super::super::view::LogSource;
 use super::super::call::Token;
+use super::super::happening::Happening;
+use super::super::view::LogSource;
 use super::{END_TOGETHER, Link, State, lock};
 
 /// One buffer for each thread: an idle plugin keeps nothing but an unfinished tail.
@@ -28,9 +26,6 @@ const ROUNDS: usize = 1;
 /// Reads in a row when a generation ends: a full pipe of the largest size that is given out, and no more, since a
 /// grandchild may write for ever.
 const LAST_ROUNDS: usize = 64;
-
-/// Bytes of a junk line that are logged.
-const JUNK_SHOWN: usize = 512;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
@@ -127,7 +122,9 @@ impl Link {
             }),
             // Bytes at the end of the stream are no frame and are never acted upon.
             Item::Tail { .. } => {}
-            Item::Fatal(what) => self.broken(Detail { detail: "framing", message: what.to_owned() }),
+            Item::Fatal(what) => {
+                self.broken(Detail { detail: "framing", message: what.to_owned() })
+            }
         }
     }
 
@@ -153,19 +150,23 @@ impl Link {
                 }
                 state.last_life = Some(self.clock.now());
                 match state.peer.resolve(&id) {
-                    Resolved::Pending(Answered { id, token: pending, method, .. }) => match pending.token {
-                        Token::Tagged(tag) => self.tagged(&mut state, id, tag, outcome.as_ref().map(|raw| *raw)),
-                        token => {
-                            let reply = state.dialect.reply(&method, outcome);
-                            self.check_drained(&mut state);
-                            let more = state.peer.output_pending();
-                            drop(state);
-                            if more {
-                                self.kick.notify_one();
+                    Resolved::Pending(Answered { id, token: pending, method, .. }) => {
+                        match pending.token {
+                            Token::Tagged(tag) => {
+                                self.tagged(&mut state, id, tag, outcome.as_ref().map(|raw| *raw))
                             }
-                            self.settle(token, reply);
+                            token => {
+                                let reply = state.dialect.reply(&method, outcome);
+                                self.check_drained(&mut state);
+                                let more = state.peer.output_pending();
+                                drop(state);
+                                if more {
+                                    self.kick.notify_one();
+                                }
+                                self.settle(token, reply);
+                            }
                         }
-                    },
+                    }
                     Resolved::Late => {
                         self.check_drained(&mut state);
                         self.slot.stats.late_replies.add(1);
@@ -214,7 +215,9 @@ impl Link {
         match reply {
             Reply::Done(result) => token.succeed(result),
             Reply::Failed(error) => token.fail(CallError::remote(&error)),
-            Reply::InputRequired(result) => token.fail(CallError::input_required(self.callee(), result)),
+            Reply::InputRequired(result) => {
+                token.fail(CallError::input_required(self.callee(), result))
+            }
         }
     }
 
@@ -297,10 +300,18 @@ impl Link {
                 }
                 self.progress(state);
             }
-            PluginEvent::ListChanged { kind } => self.say(state, "mcp.list_changed", json!({"kind": kind})),
-            PluginEvent::ResourceUpdated { uri } => self.say(state, "mcp.resource_updated", json!({"uri": uri})),
-            PluginEvent::Note { method, .. } => self.say(state, "wire.note", json!({"method": method})),
-            PluginEvent::Violation { what } => self.say(state, "wire.violation", json!({"what": what})),
+            PluginEvent::ListChanged { kind } => {
+                self.say(state, "mcp.list_changed", json!({"kind": kind}))
+            }
+            PluginEvent::ResourceUpdated { uri } => {
+                self.say(state, "mcp.resource_updated", json!({"uri": uri}))
+            }
+            PluginEvent::Note { method, .. } => {
+                self.say(state, "wire.note", json!({"method": method}))
+            }
+            PluginEvent::Violation { what } => {
+                self.say(state, "wire.violation", json!({"what": what}))
+            }
             // The host has no requests of the plugin open: each is answered as it comes.
             PluginEvent::Cancelled { .. } | PluginEvent::Reconfigured { .. } => {}
         }
@@ -317,116 +328,14 @@ impl Link {
         self.happenings.tell(Happening::News { key: self.key, generation: self.generation });
     }
 
-    fn orphan(&self, id: &Id) {
-        self.slot.stats.orphan_replies.add(1);
-        let fields = json!({"id": id.to_string(), "total": self.slot.stats.orphan_replies.now()});
-        let mut state = self.state();
-        self.say(&mut state, "wire.orphan_reply", fields);
-        // Unknown ids count like junk; they are said under their own name.
-        let heard = state.noise.hear(self.clock.now(), 0);
-        drop(state);
-        self.heard(Heard { say: None, ..heard }, None);
-    }
-
-    fn reject(&self, frame: &str, reject: &Reject) {
-        let name = reject.reason.as_str();
-        if let Some(id) = reject.blamed() {
-            let error = CallError::rejected(self.callee(), reject, self.max_depth);
-            if reject.request {
-                // A request of the plugin that cannot be read gets an answer all the same.
-                self.state().peer.answer_error(id, &error.to_json());
-                self.kick.notify_one();
-            } else {
-                self.fail_salvaged(id, error);
-            }
-        }
-        self.slot.stats.rejects.add(1);
-        if reject.jsonrpc {
-            let fields = json!({"reason": name, "excerpt": excerpt(frame.as_bytes())});
-            self.say(&mut self.state(), "wire.reject", fields);
-        }
-        self.junk(frame.len() as u64, frame.as_bytes());
-    }
-
-    fn too_long(&self, bytes: u64, id: Option<&Id>) {
-        self.slot.stats.too_long.add(1);
-        let fields = json!({"bytes": bytes, "id": id.map(Id::to_string)});
-        self.say(&mut self.state(), "wire.too_long", fields);
-        if let Some(id) = id {
-            let error = CallError::inbound_too_large(self.callee(), bytes, self.max_frame);
-            self.fail_salvaged(id, error);
-        }
-    }
-
-    /// An answer that is no valid message fails its call and does not leave it to its deadline.
-    fn fail_salvaged(&self, id: &Id, error: CallError) {
-        let mut state = self.state();
-        let Resolved::Pending(Answered { token: pending, id, .. }) = state.peer.resolve(id) else { return };
-        match pending.token {
-            Token::Tagged(tag) => {
-                let State { dialect, asks, .. } = &mut *state;
-                // As if it had not been answered: the dialect may have another way, and the phase its end.
-                dialect.on_tag_timeout(tag, asks);
-                if state.probe.as_ref().is_some_and(|probe| probe.id == id) {
-                    state.probe = None;
-                }
-                self.run_asks(&mut state);
-            }
-            token => {
-                self.check_drained(&mut state);
-                drop(state);
-                token.fail(error);
-            }
-        }
-    }
-
-    fn junk(&self, bytes: u64, line: &[u8]) {
-        self.slot.stats.junk_lines.add(1);
-        let now = self.clock.now();
-        let heard = {
-            let mut state = self.state();
-            if state.seen == Seen::Nothing || state.seen == Seen::StderrOnly {
-                state.seen = Seen::JunkOnly;
-            }
-            state.noise.hear(now, bytes)
-        };
-        // In a flood most lines are only counted: no text is made of them.
-        if self.recorder.admits(&self.slot, self.generation) {
-            self.recorder.log(&self.slot, self.generation, LogSource::Out, None, excerpt(line));
-        }
-        if self.strict {
-            let message = format!("a line on stdout is no message: {}", excerpt(line));
-            self.broken(Detail { detail: "junk", message: self.slot.log.mask(message) });
-        }
-        if heard != Heard::default() {
-            self.heard(heard, Some(&excerpt(line)));
-        }
-    }
-
-    /// Says what junk has changed.
-    pub(super) fn heard(&self, heard: Heard, shown: Option<&str>) {
-        if let Some(lines) = heard.say {
-            let total = self.slot.stats.junk_lines.now();
-            let fields = json!({"lines": lines, "total": total, "excerpt": shown});
-            self.recorder.plugin(&self.slot, self.generation, "wire.junk", fields);
-        }
-        if let Some(noisy) = heard.turned {
-            self.tell(Event::Noisy(noisy));
-        }
-    }
-
-    fn broken(&self, detail: Detail) {
-        self.tell(Event::LinkBroken(detail));
-    }
-
     /// The opening was answered.
     pub(super) fn opened(&self, state: &mut State, facts: &outboard_wire::dialect::Facts) {
         state.opened = true;
         state.accepting = true;
         let manifest = self.slot.manifest();
-        let concurrency = facts.concurrency.map_or(manifest.calls.concurrency, |n| {
-            manifest.calls.concurrency.min(n)
-        });
+        let concurrency = facts
+            .concurrency
+            .map_or(manifest.calls.concurrency, |n| manifest.calls.concurrency.min(n));
         state.peer.limits_mut().concurrency = concurrency as usize;
         {
             let mut told = self.slot.told();
@@ -442,9 +351,4 @@ impl Link {
         self.recorder.plugin(&self.slot, self.generation, "plugin.opened", fields);
         self.tell(Event::Opened(Opening { ready: facts.ready }));
     }
-}
-
-fn excerpt(line: &[u8]) -> String {
-    let shown = lossless(&line[..line.len().min(JUNK_SHOWN)]);
-    if line.len() > JUNK_SHOWN { format!("{shown}…") } else { shown }
 }

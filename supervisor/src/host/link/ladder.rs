@@ -56,9 +56,9 @@ impl Link {
         let State { dialect, asks, .. } = state;
         let cx = StopCx { reason: reason_name(reason), deadline: within };
         dialect.stop(rung, &cx, asks);
-        let asked = asks.iter().any(|ask| {
-            matches!(ask, Ask::Request { tag: Tag::Drain | Tag::Shutdown, .. })
-        });
+        let asked = asks
+            .iter()
+            .any(|ask| matches!(ask, Ask::Request { tag: Tag::Drain | Tag::Shutdown, .. }));
         self.run_asks(state);
         asked
     }
@@ -113,7 +113,9 @@ impl Link {
             let Settled { token: Pending { began, token, .. }, sent, method, .. } = one;
             let after = now.since(began);
             let error = match why {
-                Settle::Stopped(reason) => self.slot.with_refusal(|r| r.shutting_down(*reason, sent)),
+                Settle::Stopped(reason) => {
+                    self.slot.with_refusal(|r| r.shutting_down(*reason, sent))
+                }
                 Settle::Crashed { class, exit } => {
                     self.slot.remember_lost(LostCall { method: method.to_string(), after, sent });
                     self.crashed(*class, exit.as_ref(), sent, after, &last_words)

@@ -5,6 +5,7 @@
 //! through the dispatcher.
 
 mod inbound;
+mod junk;
 mod ladder;
 mod outbound;
 mod stderr;
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 use outboard_core::{Event, Key, Look, Report, Seen, Time};
 use outboard_wire::dialect::{Ask, CallCx, CallRefusal, Dialect, Meta};
-use outboard_wire::peer::{Limits, NewCall, Peer, Refusal};
 use outboard_wire::error::Callee;
+use outboard_wire::peer::{Limits, NewCall, Peer, Refusal};
 use outboard_wire::{CallError, Framer};
 use tokio::net::unix::pipe;
 use tokio::sync::{Notify, oneshot};
@@ -132,8 +133,20 @@ impl Link {
     /// Must be called within the runtime. The tasks end by themselves after [`Link::retire`].
     #[must_use]
     pub(crate) fn start(parts: Parts) -> Arc<Self> {
-        let Parts { key, generation, slot, recorder, happenings, clock, stdin, stdout, stderr, dialect, limits, strict } =
-            parts;
+        let Parts {
+            key,
+            generation,
+            slot,
+            recorder,
+            happenings,
+            clock,
+            stdin,
+            stdout,
+            stderr,
+            dialect,
+            limits,
+            strict,
+        } = parts;
         let (max_depth, max_frame) = (limits.max_depth, limits.max_frame);
         let framer = Framer::newline(limits.max_frame);
         let state = State {
@@ -220,10 +233,11 @@ impl Link {
         let meta = Meta { caller: Some(caller), ..Meta::default() };
         let works = state.dialect.counts_as_work(&method);
         let State { peer, dialect, .. } = state;
-        let (written_method, written_params) = match dialect.call(&method, &params, &CallCx { meta, remaining }) {
-            Ok(written) => written,
-            Err(refusal) => return token.fail(self.call_refused(&method, refusal)),
-        };
+        let (written_method, written_params) =
+            match dialect.call(&method, &params, &CallCx { meta, remaining }) {
+                Ok(written) => written,
+                Err(refusal) => return token.fail(self.call_refused(&method, refusal)),
+            };
         let new = NewCall {
             method: &written_method,
             params: &written_params,
@@ -232,7 +246,8 @@ impl Link {
             control: false,
         };
         let (now, pending) = (began.since_start(), Pending { began, caller, token });
-        let accepted = if waited { peer.readmit(now, new, pending) } else { peer.call(now, new, pending) };
+        let accepted =
+            if waited { peer.readmit(now, new, pending) } else { peer.call(now, new, pending) };
         match accepted {
             Ok(_) => self.kick.notify_one(),
             Err((refusal, pending)) => pending.token.fail(self.refused(state, &refusal)),
@@ -384,7 +399,11 @@ impl Link {
     }
 
     fn tell(&self, event: Event) {
-        self.happenings.tell(Happening::Plugin { key: self.key, generation: self.generation, event });
+        self.happenings.tell(Happening::Plugin {
+            key: self.key,
+            generation: self.generation,
+            event,
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -394,7 +413,10 @@ impl Link {
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("plugin", &self.slot.id).field("generation", &self.generation).finish()
+        f.debug_struct("Link")
+            .field("plugin", &self.slot.id)
+            .field("generation", &self.generation)
+            .finish()
     }
 }
 

@@ -63,7 +63,8 @@ impl Link {
                         written += n;
                         self.wrote(n);
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.blocked() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.blocked()
+                    {
                         Some(deadline) => {
                             blocked = true;
                             break deadline;
@@ -119,7 +120,10 @@ impl Link {
 
     /// The pipe is full. Gives the next deadline to wait for beside it, or `None` when what is queued is to be thrown
     /// away because stdin is to be closed: end of file means the same as the frame that cannot be written.
-    #[expect(clippy::option_option, reason = "two questions, two answers: wait at all, and until when")]
+    #[expect(
+        clippy::option_option,
+        reason = "two questions, two answers: wait at all, and until when"
+    )]
     fn blocked(&self) -> Option<Option<Time>> {
         let mut state = self.state();
         if state.over || state.stdin == Stdin::Closing {
@@ -217,7 +221,9 @@ impl Link {
 
     fn run_ask(&self, state: &mut State, ask: Ask) {
         match ask {
-            Ask::Request { tag, method, params, budget } => self.request(state, tag, &method, &params, budget),
+            Ask::Request { tag, method, params, budget } => {
+                self.request(state, tag, &method, &params, budget)
+            }
             Ask::Note { method, params } => {
                 let params = Some(&*params).filter(|p| !p.is_empty());
                 if let Err(refusal) = state.peer.notify(true, &method, params) {
@@ -226,7 +232,11 @@ impl Link {
             }
             Ask::Answer { id, outcome } | Ask::Relay { id, otherwise: outcome, .. } => {
                 // No attached client has declared that it answers requests of the server.
-                answer(state, &id, outcome.as_deref().map_err(|(code, message)| (*code, &**message)));
+                answer(
+                    state,
+                    &id,
+                    outcome.as_deref().map_err(|(code, message)| (*code, &**message)),
+                );
             }
             Ask::CloseStdin => {
                 if state.stdin == Stdin::Open {
@@ -248,7 +258,14 @@ impl Link {
         }
     }
 
-    fn request(&self, state: &mut State, tag: Tag, method: &str, params: &str, budget: Option<Duration>) {
+    fn request(
+        &self,
+        state: &mut State,
+        tag: Tag,
+        method: &str,
+        params: &str,
+        budget: Option<Duration>,
+    ) {
         let began = self.clock.now();
         let now = began.since_start();
         let deadline = budget.map(|budget| now + budget);

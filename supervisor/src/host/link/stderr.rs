@@ -46,7 +46,9 @@ impl Link {
                         read = true;
                         cutter.feed(&buffer[..n], &mut sink);
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 'read Pumped::Dry,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        break 'read Pumped::Dry;
+                    }
                     Err(_) => break 'read Pumped::End,
                 }
             }

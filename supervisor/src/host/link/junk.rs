@@ -1,0 +1,127 @@
+//! What is no message: junk, rejects, answers to nobody. Counted, bounded, said now and then; and never a reason to
+//! leave a call to its deadline.
+
+use outboard_core::{Detail, Event, Seen};
+use outboard_wire::peer::{Answered, Resolved};
+use outboard_wire::{CallError, Id, Reject};
+use serde_json::json;
+
+use super::super::call::Token;
+use super::super::lines::lossless;
+use super::super::noise::Heard;
+use super::super::view::LogSource;
+use super::{Link, State};
+
+/// Bytes of a junk line that are logged.
+const JUNK_SHOWN: usize = 512;
+
+impl Link {
+    pub(super) fn orphan(&self, id: &Id) {
+        self.slot.stats.orphan_replies.add(1);
+        let fields = json!({"id": id.to_string(), "total": self.slot.stats.orphan_replies.now()});
+        let mut state = self.state();
+        self.say(&mut state, "wire.orphan_reply", fields);
+        // Unknown ids count like junk; they are said under their own name.
+        let heard = state.noise.hear(self.clock.now(), 0);
+        drop(state);
+        self.heard(Heard { say: None, ..heard }, None);
+    }
+
+    pub(super) fn reject(&self, frame: &str, reject: &Reject) {
+        let name = reject.reason.as_str();
+        if let Some(id) = reject.blamed() {
+            let error = CallError::rejected(self.callee(), reject, self.max_depth);
+            if reject.request {
+                // A request of the plugin that cannot be read gets an answer all the same.
+                self.state().peer.answer_error(id, &error.to_json());
+                self.kick.notify_one();
+            } else {
+                self.fail_salvaged(id, error);
+            }
+        }
+        self.slot.stats.rejects.add(1);
+        if reject.jsonrpc {
+            let fields = json!({"reason": name, "excerpt": excerpt(frame.as_bytes())});
+            self.say(&mut self.state(), "wire.reject", fields);
+        }
+        self.junk(frame.len() as u64, frame.as_bytes());
+    }
+
+    pub(super) fn too_long(&self, bytes: u64, id: Option<&Id>) {
+        self.slot.stats.too_long.add(1);
+        let fields = json!({"bytes": bytes, "id": id.map(Id::to_string)});
+        self.say(&mut self.state(), "wire.too_long", fields);
+        if let Some(id) = id {
+            let error = CallError::inbound_too_large(self.callee(), bytes, self.max_frame);
+            self.fail_salvaged(id, error);
+        }
+    }
+
+    /// An answer that is no valid message fails its call and does not leave it to its deadline.
+    fn fail_salvaged(&self, id: &Id, error: CallError) {
+        let mut state = self.state();
+        let Resolved::Pending(Answered { token: pending, id, .. }) = state.peer.resolve(id) else {
+            return;
+        };
+        match pending.token {
+            Token::Tagged(tag) => {
+                let State { dialect, asks, .. } = &mut *state;
+                // As if it had not been answered: the dialect may have another way, and the phase its end.
+                dialect.on_tag_timeout(tag, asks);
+                if state.probe.as_ref().is_some_and(|probe| probe.id == id) {
+                    state.probe = None;
+                }
+                self.run_asks(&mut state);
+            }
+            token => {
+                self.check_drained(&mut state);
+                drop(state);
+                token.fail(error);
+            }
+        }
+    }
+
+    pub(super) fn junk(&self, bytes: u64, line: &[u8]) {
+        self.slot.stats.junk_lines.add(1);
+        let now = self.clock.now();
+        let heard = {
+            let mut state = self.state();
+            if state.seen == Seen::Nothing || state.seen == Seen::StderrOnly {
+                state.seen = Seen::JunkOnly;
+            }
+            state.noise.hear(now, bytes)
+        };
+        // In a flood most lines are only counted: no text is made of them.
+        if self.recorder.admits(&self.slot, self.generation) {
+            self.recorder.log(&self.slot, self.generation, LogSource::Out, None, excerpt(line));
+        }
+        if self.strict {
+            let message = format!("a line on stdout is no message: {}", excerpt(line));
+            self.broken(Detail { detail: "junk", message: self.slot.log.mask(message) });
+        }
+        if heard != Heard::default() {
+            self.heard(heard, Some(&excerpt(line)));
+        }
+    }
+
+    /// Says what junk has changed.
+    pub(super) fn heard(&self, heard: Heard, shown: Option<&str>) {
+        if let Some(lines) = heard.say {
+            let total = self.slot.stats.junk_lines.now();
+            let fields = json!({"lines": lines, "total": total, "excerpt": shown});
+            self.recorder.plugin(&self.slot, self.generation, "wire.junk", fields);
+        }
+        if let Some(noisy) = heard.turned {
+            self.tell(Event::Noisy(noisy));
+        }
+    }
+
+    pub(super) fn broken(&self, detail: Detail) {
+        self.tell(Event::LinkBroken(detail));
+    }
+}
+
+fn excerpt(line: &[u8]) -> String {
+    let shown = lossless(&line[..line.len().min(JUNK_SHOWN)]);
+    if line.len() > JUNK_SHOWN { format!("{shown}…") } else { shown }
+}
