@@ -260,6 +260,11 @@ impl Dispatcher {
             Note::Failed(failure) => failure.generation,
             _ => self.fleet.generation(key),
         };
+        // A drain with nothing to wait for is no step that anybody waits in.
+        let idle = || self.live.get(&key).is_none_or(|live| !live.link.needs_drain());
+        if matches!(note, Note::RungReached { rung: Rung::Drain, .. }) && idle() {
+            return;
+        }
         if let Note::Failed(failure) = note {
             slot.remember_failure(failure.clone());
         }

@@ -13,6 +13,9 @@ use crate::restart::After;
 use crate::time::Time;
 use crate::timer::Timer;
 
+/// A drain shorter than this found nothing in flight.
+const NO_STEP: Duration = Duration::from_millis(1);
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stopping {
     pub(crate) run: Run,
@@ -182,6 +185,8 @@ impl Stopping {
 
     fn leave_rung(&mut self, now: Time) {
         match self.stage {
+            // A drain that had nothing to wait for was no step.
+            Stage::Rung { rung: Rung::Drain, since, .. } if now.since(since) < NO_STEP => {}
             Stage::Rung { rung, since, .. } => self.record.push((rung, now.since(since))),
             Stage::Sweep { .. } => {}
         }

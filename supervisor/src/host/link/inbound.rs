@@ -332,6 +332,7 @@ impl Link {
     pub(super) fn opened(&self, state: &mut State, facts: &outboard_wire::dialect::Facts) {
         state.opened = true;
         state.accepting = true;
+        state.drains = facts.supports.drain;
         let manifest = self.slot.manifest();
         let concurrency = facts
             .concurrency

@@ -28,6 +28,12 @@ impl Link {
         unsent.into_iter().filter_map(call_again).collect()
     }
 
+    /// Whether a drain has anything to wait for: calls in flight, or a plugin that wants to be told.
+    pub(crate) fn needs_drain(&self) -> bool {
+        let state = self.state();
+        state.peer.in_flight() > 0 || (state.opened && state.drains)
+    }
+
     /// Rung 1: asks the plugin to shut down; says `Asked` at once where the dialect has no such request.
     pub(crate) fn ask(&self, reason: StopReason, within: Duration) {
         let mut state = self.state();

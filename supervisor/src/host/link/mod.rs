@@ -64,6 +64,8 @@ struct State {
     /// New calls are taken: from the opening until the drain, the death or the break.
     accepting: bool,
     opened: bool,
+    /// The plugin said that it supports `drain`.
+    drains: bool,
     stdin: Stdin,
     /// The generation is over: whatever still arrives is nobody's.
     over: bool,
@@ -155,6 +157,7 @@ impl Link {
             asks: Vec::new(),
             accepting: false,
             opened: false,
+            drains: false,
             stdin: Stdin::Open,
             over: false,
             probe: None,
