@@ -48,7 +48,9 @@ impl Trouble {
         if let Some(class) = &details.class {
             cause.push_str(&format!(", class {class}"));
         }
-        match details.sent {
+        // Whether a repeat may help is a question only where one could.
+        let again = matches!(exit, Exit::Unavailable | Exit::Deadline);
+        match details.sent.filter(|_| again) {
             Some(true) => cause.push_str("; it was sent, so a repeat may do it twice"),
             Some(false) => cause.push_str("; nothing was sent, so a repeat is safe"),
             None => {}

@@ -264,7 +264,9 @@ impl AttachClient {
                     return Err(ClientError::Lost.into());
                 }
                 Err(source) => {
-                    return Err(ClientError::Io { state_dir: self.state_dir.clone(), source }.into());
+                    return Err(
+                        ClientError::Io { state_dir: self.state_dir.clone(), source }.into()
+                    );
                 }
             }
             let response: Response<'_> = serde_json::from_slice(&line).map_err(|e| foreign(&e))?;

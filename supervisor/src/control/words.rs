@@ -56,7 +56,7 @@ pub fn exit(exit: &api::Exit) -> String {
 pub fn failure(failure: &api::Failure) -> String {
     match (&failure.exit, failure.class.as_str()) {
         (Some(end), "exit" | "signal" | "oom") if failure.detail == "before-handshake" => {
-            format!("{} before it answered the handshake", exit(end))
+            format!("{} before the handshake", exit(end))
         }
         (Some(end), "exit" | "signal" | "oom") => exit(end),
         _ if failure.message.is_empty() => format!("{}: {}", failure.class, failure.detail),

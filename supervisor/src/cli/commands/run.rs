@@ -117,6 +117,9 @@ pub(super) async fn supervise<B: Backend>(
                 shown.tick(screen, Timestamp::now());
             }
         }
+        if ending.has_begun() {
+            shown.go_down(screen);
+        }
         if plan.once_active.is_some() && ending.reason.is_none() {
             if !shown.in_state(&[State::Failed, State::Unkillable]).is_empty() {
                 last_words_of_failed(backend, &shown, screen);

@@ -147,7 +147,7 @@ async fn shutdown_says_each_last_word() {
     });
     let (exit, text) = world.types(&["shutdown"]).await;
     assert_eq!(exit, Exit::Done);
-    assert_eq!(text, "geo      stopped      0.02s\noutboard has ended.\n");
+    assert_eq!(text, "geo      stopped      0.02s  it was not running\noutboard has ended.\n");
 }
 
 #[tokio::test]

@@ -34,8 +34,8 @@ pub(in crate::cli) struct ChangeScreen {
 /// A plugin under way.
 struct Row {
     began: Option<Timestamp>,
-    /// What it is waited for, and since when that is so.
-    step: Option<(String, Timestamp)>,
+    /// Whether it stops or starts at the moment, and what it is waited for.
+    step: Option<(&'static str, String)>,
     explained: bool,
     opened: Option<String>,
 }
@@ -68,7 +68,7 @@ impl ChangeScreen {
         let took = since(began, at);
         let to = State::of_word(&Fields(event).text("to"));
         match (event.event.as_str(), self.asked) {
-            ("stop.rung", _) => self.step(&id, at, stop::step(event)),
+            ("stop.rung", _) => self.step(&id, at, "stopping", stop::step(event)),
             ("stop.finished", Asked::Stop) => {
                 let took = Fields(event).millis("took_ms");
                 self.show(screen, &id, State::Registered, "stopped", took, &stop::finished(event));
@@ -79,7 +79,7 @@ impl ChangeScreen {
                 }
             }
             ("plugin.phase" | "plugin.phase_extended", Asked::Start | Asked::Restart) => {
-                self.step(&id, at, super::events::describe(event).1);
+                self.step(&id, at, "starting", super::events::describe(event).1);
             }
             ("plugin.state", Asked::Start | Asked::Restart)
                 if matches!(to, State::Active | State::Degraded) =>
@@ -91,10 +91,10 @@ impl ChangeScreen {
         }
     }
 
-    fn step(&mut self, id: &str, at: Timestamp, words: String) {
+    fn step(&mut self, id: &str, at: Timestamp, word: &'static str, words: String) {
         if let Some(row) = self.rows.get_mut(id) {
             row.began.get_or_insert(at);
-            row.step = Some((words, at));
+            row.step = Some((word, words));
             row.explained = false;
         }
     }
@@ -103,13 +103,12 @@ impl ChangeScreen {
     pub(in crate::cli) fn tick(&mut self, screen: &mut Screen, now: Timestamp) {
         let width = self.width;
         for (id, row) in &mut self.rows {
-            let (Some(began), Some((step, _))) = (row.began, &row.step) else { continue };
+            let (Some(began), Some((word, step))) = (row.began, &row.step) else { continue };
             let waited = since(began, now);
             if row.explained || waited < EXPLAIN_AFTER || self.shown.contains(id) {
                 continue;
             }
             row.explained = true;
-            let word = if self.asked == Asked::Start { "starting" } else { "stopping" };
             let whole = Duration::from_secs(waited.as_secs());
             screen.progress(&line(id, width, word, &seconds_whole(whole), &visible(step)));
         }
@@ -154,7 +153,10 @@ impl ChangeScreen {
             }
             End::Resting => (State::Registered, "registered", "rests, as asked".to_owned()),
             End::Stopped => {
-                let words = outcome.stop.as_ref().map(stop::how).unwrap_or_default();
+                let words = outcome
+                    .stop
+                    .as_ref()
+                    .map_or_else(|| "it was not running".to_owned(), stop::how);
                 (State::Registered, "stopped", words)
             }
             End::Unchanged => match self.asked {

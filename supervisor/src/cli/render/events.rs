@@ -153,6 +153,20 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
         ),
         "wire.too_long" => (Warn, "a message that is too long was skipped".to_owned()),
         "wire.orphan_reply" => (Warn, format!("it answered {}, which nobody asked", f.text("id"))),
+        "wire.reject" => (
+            Warn,
+            with(
+                &format!("a line that is no valid message ({})", f.text("reason")),
+                "",
+                &f.text("excerpt"),
+            ),
+        ),
+        "wire.orphan_error" => {
+            (Warn, with("an error that answers nothing", "", &f.text("message")))
+        }
+        "wire.violation" => (Warn, with("it broke its protocol", "", &f.text("what"))),
+        "mcp.list_changed" => (Info, format!("its list of {} changed", f.text("kind"))),
+        "log.trouble" => (Warn, with("trouble with the log files", "", &f.text("message"))),
         "log.dropped" => {
             (Warn, format!("{} dropped", count(f.number("n"), "log line", "log lines")))
         }

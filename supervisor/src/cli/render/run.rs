@@ -62,6 +62,7 @@ struct Row {
     explained: Duration,
     opened: Option<String>,
     failure: Option<String>,
+    gave_up: Option<String>,
 }
 
 impl RunScreen {
@@ -87,6 +88,7 @@ impl RunScreen {
                     explained: Duration::ZERO,
                     opened: plugin.offers.clone(),
                     failure: None,
+                    gave_up: None,
                 };
                 (plugin.id.clone(), row)
             })
@@ -148,20 +150,7 @@ impl RunScreen {
 
     fn supervisor_event(&mut self, screen: &mut Screen, event: &Event) {
         match event.event.as_str() {
-            "supervisor.stopping" => {
-                let ids: Vec<String> = self
-                    .rows
-                    .iter()
-                    .filter(|(_, row)| runs(row.state))
-                    .map(|(id, _)| id.clone())
-                    .collect();
-                self.release(screen);
-                if self.mode == Mode::Pretty {
-                    let plugins = count(ids.len() as u64, "plugin", "plugins");
-                    screen.line(&format!("stopping {plugins} · Ctrl-C again kills them at once"));
-                }
-                self.down = Some(ChangeScreen::new(Asked::Stop, &ids).at_least(self.width));
-            }
+            "supervisor.stopping" => self.go_down(screen),
             "supervisor.started" | "supervisor.stopped" | "keeper.started" => {}
             _ if self.mode == Mode::Pretty => {
                 let (level, words) = describe(event);
@@ -170,6 +159,21 @@ impl RunScreen {
             }
             _ => {}
         }
+    }
+
+    /// Everything stops from now on.
+    pub(in crate::cli) fn go_down(&mut self, screen: &mut Screen) {
+        if self.down.is_some() {
+            return;
+        }
+        let running = self.rows.iter().filter(|(_, row)| runs(row.state));
+        let ids: Vec<String> = running.map(|(id, _)| id.clone()).collect();
+        self.release(screen);
+        if self.mode == Mode::Pretty {
+            let plugins = count(ids.len() as u64, "plugin", "plugins");
+            screen.line(&format!("stopping {plugins} · Ctrl-C again kills them at once"));
+        }
+        self.down = Some(ChangeScreen::new(Asked::Stop, &ids).at_least(self.width));
     }
 
     fn plugin_event(&mut self, screen: &mut Screen, id: &str, event: &Event, at: Timestamp) {
@@ -211,7 +215,10 @@ impl RunScreen {
                     format!("{failure}; starts again in {}", f.span("after_ms")),
                 ))
             }
-            "restart.gave_up" => Some((State::Failed, None, gave_up(event))),
+            "restart.gave_up" => {
+                row.gave_up = Some(gave_up(event));
+                None
+            }
             "plugin.unkillable"
             | "plugin.executable_changed"
             | "log.dropped"
@@ -415,7 +422,14 @@ impl Row {
             }
             State::Failed => {
                 let words = self.failure.clone().unwrap_or_else(|| reason.to_owned());
-                Some((to, None, words))
+                Some((
+                    to,
+                    None,
+                    match self.gave_up.take() {
+                        Some(gave_up) => format!("{words}; {gave_up}"),
+                        None => words,
+                    },
+                ))
             }
             State::Registered if from != State::Registered => {
                 let rests = self.awaited && !self.waiting;

@@ -165,8 +165,14 @@ fn timeline(screen: &mut Screen, dossier: &Dossier) {
     let room = screen.width().saturating_sub(INDENT);
     let mut label = "timeline";
     let mut open: Option<String> = None;
+    let mut before = "";
     for event in &dossier.timeline {
-        let words = format!("{}  {}", clock(&event.at, screen.zone()), visible(&describe(event).1));
+        let name = std::mem::replace(&mut before, &event.event);
+        // The failure was said above: what follows the end of the process only draws conclusions from it.
+        if event.event == "plugin.failure" && name == "plugin.exited" {
+            continue;
+        }
+        let words = format!("{}  {}", clock(&event.at, screen.zone()), visible(&told(event)));
         // Short steps of a start share a line: they are one story.
         open = match open.take() {
             Some(line)
@@ -190,6 +196,14 @@ fn timeline(screen: &mut Screen, dossier: &Dossier) {
     }
     if let Some(line) = open {
         field(screen, label, &fit(&line, room));
+    }
+}
+
+/// An event in the words of a timeline: a state without its reason, which is the event before it.
+fn told(event: &Event) -> String {
+    match event.event.as_str() {
+        "plugin.state" => super::events::Fields(event).text("to"),
+        _ => describe(event).1,
     }
 }
 
