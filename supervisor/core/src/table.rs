@@ -333,7 +333,8 @@ fn note_word(note: &Note) -> Option<String> {
     })
 }
 
-fn defaults() -> Policy {
+/// The defaults of the manifest reference, without jitter.
+pub(crate) fn defaults() -> Policy {
     let secs = Duration::from_secs;
     Policy {
         enabled: true,

@@ -297,6 +297,11 @@ impl Fleet {
         self.plugin(key).map(|plugin| &plugin.state)
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_spent(&self, key: Key) -> bool {
+        self.plugin(key).is_some_and(|plugin| plugin.common.restart.is_spent())
+    }
+
     /// Something of it runs, and something can be done about it.
     fn is_alive(&self, key: Key) -> bool {
         self.plugin(key).is_some_and(|plugin| !plugin.standing().over)

@@ -136,3 +136,56 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::event::{Event, Exit, Look, Opening};
+    use crate::fleet::Fleet;
+    use crate::lifecycle::State;
+    use crate::policy::{Budget, FleetPolicy};
+    use crate::time::Time;
+
+    #[test]
+    fn a_stable_time_gives_the_budget_back_while_it_runs() {
+        let policy = FleetPolicy {
+            start_concurrency: 1,
+            shutdown_cap: Duration::from_secs(25),
+            storm: Budget { restarts: 50, within: Duration::from_secs(10) },
+        };
+        let mut fleet = Fleet::new(policy, 0);
+        let key = fleet.register(Time::ZERO, "a".into(), crate::table::defaults(), 0);
+        drop(fleet.start_enabled(Time::ZERO));
+        let start = [Event::Execed, Event::Opened(Opening { ready: true }), Event::ProbeAnswered];
+        for event in start.into_iter().chain([Event::Died(Exit::Code(1)), Event::Gone { swept: 0 }])
+        {
+            drop(fleet.step(Time::ZERO, key, 1, event));
+        }
+        let mut now = Time::ZERO;
+        let mut spent_until = Time::ZERO;
+        while now < Time::from_start(Duration::from_secs(90)) {
+            now = fleet.next_deadline().expect("it runs");
+            drop(fleet.step(now, key, 0, Event::Deadline(Look::default())));
+            for event in
+                [Event::Execed, Event::Opened(Opening { ready: true }), Event::ProbeAnswered]
+            {
+                let generation = fleet.generation(key);
+                match (fleet.state(key), &event) {
+                    (Some(State::Running(_)), Event::ProbeAnswered)
+                    | (Some(State::Starting(_) | State::Loaded(_)), _) => {
+                        drop(fleet.step(now, key, generation, event));
+                    }
+                    _ => {}
+                }
+            }
+            if fleet.is_spent(key) {
+                spent_until = now;
+            }
+        }
+        // 100 ms of backoff, then `reset_after`.
+        let refilled = spent_until.since_start().as_millis();
+        assert!((40_000..60_100).contains(&refilled), "{refilled} ms");
+        assert!(!fleet.is_spent(key));
+    }
+}

@@ -53,6 +53,18 @@ fn while_half_open_calls_wait_and_a_probe_lets_them_through() {
 }
 
 #[test]
+fn a_careful_try_that_fails_is_the_only_one_however_short_the_period_is() {
+    let mut policy = policy();
+    policy.restart.budget = Budget { restarts: 2, within: secs(5) };
+    let (mut world, key) = World::of_one(policy, Script::crashes(1));
+    assert_eq!(world.spawns(key).len(), 3);
+    // The period has long passed when the try fails: that does not make it the first of three.
+    world.run_until(at(secs(40)));
+    assert_eq!(world.spawns(key).len(), 4);
+    assert_eq!(world.state(key), StateName::Failed);
+}
+
+#[test]
 fn retry_after_never_is_the_only_giving_up_for_ever() {
     let mut policy = policy();
     policy.restart.budget = Budget { restarts: 1, within: secs(300) };

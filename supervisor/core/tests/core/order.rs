@@ -60,6 +60,25 @@ fn after_is_order_only() {
 }
 
 #[test]
+fn after_waits_for_a_new_verdict_when_the_other_is_started_again() {
+    let mut world = World::new();
+    let late = world.add("late", after(&["first"]), Script::good());
+    let first = world.add("first", policy(), Script::good());
+    world.start();
+    world.run_for(secs(1));
+    world.stop(late);
+    world.stop(first);
+    world.run_for(secs(1));
+    world.script(first).opens_after = secs(5);
+    world.command(first, Event::Start);
+    world.command(late, Event::Start);
+    world.run_for(secs(4));
+    assert_eq!(world.snapshot(late).waiting_for, ["first".into()]);
+    world.run_for(secs(2));
+    assert_eq!(world.state(late), StateName::Active);
+}
+
+#[test]
 fn crash_13_requires_stops_with_the_other_and_starts_again_after_it_without_charge() {
     let mut world = World::new();
     let top = world.add("top", requires(&["middle"]), Script::good());

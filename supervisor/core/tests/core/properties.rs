@@ -117,6 +117,9 @@ fn policies(index: usize) -> impl Strategy<Value = Policy> {
 
 const PLUGINS: usize = 4;
 
+/// Four levels of half a second to kill and half a second for leftovers fit, and not much more.
+const CAP: std::time::Duration = std::time::Duration::from_secs(6);
+
 fn ops() -> impl Strategy<Value = Op> {
     let who = 0..PLUGINS;
     let saying = prop_oneof![
@@ -160,7 +163,8 @@ fn history() -> impl Strategy<Value = Vec<(u64, Op)>> {
 
 /// A fleet with a past.
 fn lived(fleet: &[(Policy, Script)], history: &[(u64, Op)]) -> (World, Vec<Key>) {
-    let mut world = World::with(FleetPolicy { start_concurrency: 2, ..fleet_policy() });
+    let mut world =
+        World::with(FleetPolicy { start_concurrency: 2, shutdown_cap: CAP, ..fleet_policy() });
     let keys: Vec<Key> = fleet
         .iter()
         .enumerate()
@@ -252,7 +256,7 @@ proptest! {
             world.shut_down(true);
         }
         while !world.fleet.is_down() {
-            prop_assert!(world.now.since(began) <= fleet_policy().shutdown_cap, "{:?}", keys.iter().map(|key| world.snapshot(*key)).collect::<Vec<_>>());
+            prop_assert!(world.now.since(began) <= CAP, "{:?}", keys.iter().map(|key| world.snapshot(*key)).collect::<Vec<_>>());
             world.run_for(ms(100));
         }
         world.forget_the_past();

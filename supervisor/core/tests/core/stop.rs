@@ -30,6 +30,15 @@ fn an_obedient_plugin_is_drained_asked_and_leaves() {
 }
 
 #[test]
+fn a_drain_that_waited_for_calls_is_on_record() {
+    let script = Script { drains_in: Some(ms(40)), ..Script::good() };
+    let (mut world, key) = World::of_one(policy(), script);
+    world.stop(key);
+    world.run_for(secs(1));
+    assert_eq!(record(&world, key).rungs[0], (Rung::Drain, ms(40)));
+}
+
+#[test]
 fn a_stubborn_plugin_climbs_every_rung_in_its_budget() {
     let script = Script { drains_in: None, asked_in: None, ..Script::obeys(&[Rung::Kill]) };
     let (mut world, key) = World::of_one(policy(), script);
