@@ -1,0 +1,51 @@
+//! The floor: C programs of `bench/floor`, built beside the release binaries.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::report::Sample;
+
+/// Where the C programs are: beside this one.
+pub(crate) fn dir() -> PathBuf {
+    let me = std::env::current_exe().expect("this program has a path");
+    me.parent().expect("it lies in a folder").join("floor")
+}
+
+/// Builds both programs with the machine's C compiler.
+pub(crate) fn build() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("floor");
+    std::fs::create_dir_all(dir()).expect("the target folder can be written");
+    for name in ["echo", "floor_rpc"] {
+        let built = Command::new("cc")
+            .args(["-O2", "-o"])
+            .arg(dir().join(name))
+            .arg(sources.join(format!("{name}.c")))
+            .args(["-D_GNU_SOURCE"])
+            .status()
+            .is_ok_and(|status| status.success());
+        assert!(built, "the floor needs a C compiler as `cc`");
+    }
+}
+
+/// One call at a time and 64 in flight, as the C host does them.
+pub(crate) fn calls(n: u32, width: u32) -> Vec<Sample> {
+    let output = Command::new(dir().join("floor_rpc"))
+        .args([n.to_string(), width.to_string()])
+        .env("PEERS_HOME", dir())
+        .output()
+        .expect("the floor was built");
+    let text = String::from_utf8_lossy(&output.stdout);
+    // `floor x1 186000/s p50=5.3us p99=9.0us`
+    let number = |before: &str, after: &str| -> Option<f64> {
+        let from = text.find(before)? + before.len();
+        let rest = &text[from..];
+        rest[..rest.find(after)?].trim().parse().ok()
+    };
+    let shape = format!("x{width}");
+    let rate = number(&format!("{shape} "), "/s").unwrap_or(f64::NAN);
+    let p50 = number("p50=", "us").unwrap_or(f64::NAN);
+    vec![
+        Sample::new(format!("floor {shape} p50"), "us", p50),
+        Sample::new(format!("floor {shape} rate"), "/s", rate),
+    ]
+}
