@@ -149,12 +149,12 @@ mod tests {
             Exit::of_client(&ClientError::Answered {
                 code,
                 message: String::new(),
-                data: Some(api::ErrorData {
+                data: Some(Box::new(api::ErrorData {
                     class: class.to_owned(),
                     plugin: None,
                     nearest: None,
                     ids: Vec::new(),
-                }),
+                })),
             })
         };
         assert_eq!(answered(-31001, "not_found"), Exit::UnknownPlugin);

@@ -45,7 +45,7 @@ pub enum ClientError {
     Lost,
     /// It answered with an error.
     #[error("{message}")]
-    Answered { code: i32, message: String, data: Option<api::ErrorData> },
+    Answered { code: i32, message: String, data: Option<Box<api::ErrorData>> },
     #[error("cannot reach the supervisor of {}", state_dir.display())]
     Io { state_dir: PathBuf, source: io::Error },
     /// What it said is not understood: most likely another version.

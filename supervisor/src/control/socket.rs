@@ -280,24 +280,46 @@ mod tests {
 
     #[test]
     fn sup_08_only_a_stale_socket_of_ours_makes_room() {
-        type Plant = fn(&Path) -> Box<dyn std::any::Any>;
+        /// Puts something at the path; a listener that must stay is given back.
+        type Plant = fn(&Path) -> Option<UnixListener>;
         let table: [(&str, Plant, &str); 6] = [
-            ("nothing", |_| Box::new(()), "bound"),
-            ("stale socket", |at| Box::new(drop(UnixListener::bind(at).unwrap())), "bound"),
+            ("nothing", |_| None, "bound"),
+            (
+                "stale socket",
+                |at| {
+                    drop(UnixListener::bind(at).unwrap());
+                    None
+                },
+                "bound",
+            ),
             (
                 "live socket",
-                |at| Box::new(UnixListener::bind(at).unwrap()),
+                |at| Some(UnixListener::bind(at).unwrap()),
                 "served by a running supervisor",
             ),
-            ("plain file", |at| Box::new(fs::write(at, "precious").unwrap()), "a plain file"),
-            ("directory", |at| Box::new(fs::create_dir(at).unwrap()), "a directory"),
+            (
+                "plain file",
+                |at| {
+                    fs::write(at, "precious").unwrap();
+                    None
+                },
+                "a plain file",
+            ),
+            (
+                "directory",
+                |at| {
+                    fs::create_dir(at).unwrap();
+                    None
+                },
+                "a directory",
+            ),
             (
                 "symlink to a stale socket",
                 |at| {
                     let target = at.with_extension("target");
                     drop(UnixListener::bind(&target).unwrap());
                     symlink(&target, at).unwrap();
-                    Box::new(())
+                    None
                 },
                 "a symbolic link",
             ),

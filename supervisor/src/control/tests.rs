@@ -118,17 +118,29 @@ async fn a_change_of_nobody_in_particular_is_refused() {
 async fn sup_13_a_stop_goes_on_when_its_client_is_gone() {
     let world = World::new(three());
     world.fake.with(|state| state.hold = true);
+    let asked = |what: &'static str| {
+        let fake = world.fake.clone();
+        until(move || fake.with(|state| state.asked.last().is_some_and(|last| last == what)))
+    };
     let client = world.client().await;
     let asking =
         tokio::spawn(async move { client.stop(&["geo".into()], false, false, true).await });
-    until(|| world.fake.with(|state| state.asked == ["stop geo"])).await;
+    asked("stop geo").await;
     asking.abort();
     assert!(asking.await.unwrap_err().is_cancelled());
     world.fake.open_gate();
-    until(|| {
-        world.fake.with(|state| state.asked.last().is_some_and(|what| what == "stop geo done"))
-    })
-    .await;
+    asked("stop geo done").await;
+
+    // The same over plain HTTP, where a connection that ends takes its request with it.
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"stop","params":{"ids":["github"]}}"#;
+    tokio::select! {
+        answer = world.http(body) => panic!("no answer is due: {answer}"),
+        () = asked("stop github") => {}
+    }
+    // Once the server has taken the next connection, it has seen this one go.
+    world.client().await.status(&[]).await.unwrap();
+    world.fake.open_gate();
+    asked("stop github done").await;
 }
 
 #[tokio::test]
@@ -322,14 +334,12 @@ async fn sup_11_the_connection_past_the_bound_is_told_so() {
     );
     drop(held);
     // Room again, once the server has seen them go.
-    loop {
-        if let Ok(client) = ControlClient::connect(world.dir.path()).await
-            && client.status(&[]).await.is_ok()
-        {
-            break;
+    let again = async {
+        while ControlClient::connect(world.dir.path()).await.is_err() {
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(30), again).await.expect("there is room again");
 }
 
 #[tokio::test]
@@ -381,7 +391,10 @@ async fn a_supervisor_that_dies_is_told_from_one_that_was_never_there() {
 
 /// Waits for something that happens in another task of this runtime.
 async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        tokio::task::yield_now().await;
-    }
+    let wait = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("it happens");
 }

@@ -113,9 +113,7 @@ async fn a_change_is_watched_until_its_answer_is_there() {
     let fake = world.fake.clone();
     let happens = async move {
         // The verb reads events before it asks.
-        while fake.with(|state| state.asked.is_empty()) {
-            tokio::task::yield_now().await;
-        }
+        until(|| fake.with(|state| !state.asked.is_empty())).await;
         let gone = json!({"took_ms": 20, "exit": {"code": 0}, "swept": 0, "by_itself": false,
             "rungs": [{"rung": "exit", "ms": 20}]});
         fake.emit(fake::event(1, 0, "geo", "stop.finished", gone));
@@ -177,20 +175,33 @@ async fn following_ends_with_the_supervisor() {
     let world = World::new(three());
     world.fake.with(|state| state.lines = vec![fake::line(0, "geo", LogSource::Err, None, "past")]);
     let World { dir, fake, _server: server } = world;
+    let state_dir = dir.path().to_str().unwrap();
+    let words = ["outboard", "--state-dir", state_dir, "logs", "geo", "-f"];
+    let args = Args::try_parse_from(words).unwrap();
+    let (mut screen, printed) = Screen::for_test(100, false);
     let end = async {
-        while fake.readers() < 1 {
-            tokio::task::yield_now().await;
-        }
+        until(|| fake.readers() == 1 && printed.text().contains("past")).await;
         // Already in the past: not printed twice. The second one is new.
         fake.say(fake::line(0, "geo", LogSource::Err, None, "past"));
         fake.say(fake::line(5, "geo", LogSource::Err, None, "new"));
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        until(|| printed.text().contains("new")).await;
         server.stop().await;
     };
-    let ((exit, text), ()) = tokio::join!(types(dir.path(), &["logs", "geo", "-f"]), end);
-    assert_eq!(exit, Exit::Done);
+    let (exit, ()) = tokio::join!(dispatch(&args, &mut screen), end);
+    assert_eq!(exit, Ok(Exit::Done));
+    let text = printed.text();
     let lines: Vec<_> = text.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
     assert_eq!(lines, ["past", "new", "ended"], "{text}");
+}
+
+/// Waits for something that happens in another task of this runtime.
+async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("it happens");
 }
 
 fn crashed(id: &str) -> Dossier {
@@ -239,9 +250,7 @@ async fn run_until(plan: Plan, states: &[&str]) -> (Result<Exit, Trouble>, Strin
     let (mut screen, printed) = Screen::for_test(100, false);
     let ended = fake.clone();
     let stopped = async move {
-        while ended.with(|state| state.asked.is_empty()) {
-            tokio::task::yield_now().await;
-        }
+        until(|| ended.with(|state| !state.asked.is_empty())).await;
         Ok(())
     };
     let begin = || {

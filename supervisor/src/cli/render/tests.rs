@@ -224,13 +224,14 @@ fn why_tells_a_crash_that_is_over() {
     let mut view = active("github", 60);
     view.snapshot.generation = 7;
     view.snapshot.last_failure = failed("github").snapshot.last_failure;
-    insta::assert_snapshot!(show_why(view, |dossier| {
+    let text = show_why(view, |dossier| {
         dossier.lost_total = 0;
         dossier.lost.clear();
         dossier.earlier.clear();
         dossier.last_words.clear();
         dossier.timeline.truncate(1);
-    }));
+    });
+    insta::assert_snapshot!(text);
 }
 
 #[test]
@@ -243,13 +244,14 @@ fn why_shows_a_refused_manifest_as_check_does() {
         "error: unknown section `restrat`\n  manifests/github.toml:14:2\n   14 | [restrat]\n      |  ^^^^^^^"
             .to_owned(),
     );
-    insta::assert_snapshot!(show_why(view, |dossier| {
+    let text = show_why(view, |dossier| {
         dossier.lost_total = 0;
         dossier.lost.clear();
         dossier.earlier.clear();
         dossier.last_words.clear();
         dossier.timeline.clear();
-    }));
+    });
+    insta::assert_snapshot!(text);
 }
 
 #[test]
@@ -547,7 +549,7 @@ fn up(mode: Mode, also: impl FnOnce(&mut RunScreen, &mut Screen)) -> String {
 
 #[test]
 fn run_shows_the_way_up_and_then_the_logs() {
-    insta::assert_snapshot!(up(Mode::Pretty, |shown, screen| {
+    let text = up(Mode::Pretty, |shown, screen| {
         shown.log(
             screen,
             convert::log_line(&line(9_300, "github", LogSource::Err, None, "running on stdio")),
@@ -583,12 +585,13 @@ fn run_shows_the_way_up_and_then_the_logs() {
             json!({"from": "loaded", "to": "active", "reason": ""}),
         );
         tell(31_000, "", "storm.began", json!({}));
-    }));
+    });
+    insta::assert_snapshot!(text);
 }
 
 #[test]
 fn run_shows_the_way_down() {
-    insta::assert_snapshot!(up(Mode::Pretty, |shown, screen| {
+    let text = up(Mode::Pretty, |shown, screen| {
         let mut tell = |ms, id: &str, name, fields| {
             shown.event(screen, &convert::event(&happened(ms, id, name, fields)));
         };
@@ -613,7 +616,8 @@ fn run_shows_the_way_down() {
             ),
         ];
         shown.finish(screen, &convert::change(&[], &outcomes, clocks()));
-    }));
+    });
+    insta::assert_snapshot!(text);
 }
 
 #[test]
