@@ -151,6 +151,11 @@ impl World {
         fs::write(self.manifests().join(format!("{id}.toml")), text).unwrap();
     }
 
+    /// Writes the supervisor's own settings: `manifests/outboard.toml`.
+    pub fn settings(&self, text: &str) {
+        fs::write(self.manifests().join("outboard.toml"), text).unwrap();
+    }
+
     /// Writes the manifest of a scripted plugin, and its script.
     pub fn chaos(&self, id: &str, script: &str) {
         self.chaos_with(id, script, "");

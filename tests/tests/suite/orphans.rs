@@ -125,6 +125,20 @@ fn all_active(run: &Running<'_>) {
     }
 }
 
+/// What holds plugins. The suite runs with the best that this machine has, and with what every machine has.
+const LEVELS: [&str; 2] = ["auto", "session"];
+
+fn hold_with(world: &World, level: &str) {
+    world.settings(&format!("[supervisor]\ncontainment = \"{level}\"\n"));
+}
+
+/// Asserts that it is so, where this machine leaves no choice.
+#[track_caller]
+fn assert_held(run: &Running<'_>, level: &str) {
+    let keeper = run.event(|event| event.event == "keeper.started");
+    assert!(level == "auto" || keeper.text("containment") == level, "{keeper}");
+}
+
 /// As many rounds as asked for; each with its moment, and how much later the blow falls. The delays are spread by a
 /// fixed rule, so that a round can be repeated.
 fn rounds() -> impl Iterator<Item = (usize, Moment, Duration)> {
@@ -145,19 +159,25 @@ fn summary(what: &str, mut times: Vec<Duration>) {
 
 #[test]
 fn nothing_outlives_a_killed_supervisor() {
+    LEVELS.iter().for_each(|level| supervisors_are_killed(level));
+}
+
+fn supervisors_are_killed(level: &str) {
     let mut times = Vec::new();
     for (round, moment, later) in rounds() {
         let world = World::new();
+        hold_with(&world, level);
         crew(&world);
         let run = world.run();
+        assert_held(&run, level);
         let _client = moment.come(&world, &run);
         let below = world.witness().below().len();
         assert!(below >= 2, "round {round}, {moment:?}: supervisor and keeper live: {below}");
-        run.signal_after(libc::SIGKILL, later);
+        let struck = run.signal_after(libc::SIGKILL, later);
         let killed = run.ended();
         assert_eq!(killed.signal, Some(libc::SIGKILL), "round {round}, {moment:?}");
         match world.witness().empty().try_get() {
-            Ok(empty) => times.push(Duration::from_micros(empty.at_us - killed.at_us)),
+            Ok(empty) => times.push(Duration::from_micros(empty.at_us - struck.at_us)),
             Err(why) => {
                 panic!(
                     "round {round}, {moment:?} and {later:?}: {why}: {:#?}",
@@ -166,7 +186,23 @@ fn nothing_outlives_a_killed_supervisor() {
             }
         }
     }
-    summary("supervisor killed, nothing left", times);
+    summary(&format!("supervisor killed, containment {level}, nothing left"), times);
+}
+
+#[test]
+fn nothing_outlives_a_supervisor_that_is_killed_at_birth() {
+    let rounds = if long() { 100 } else { 8 };
+    for round in 0..rounds {
+        let world = World::new();
+        crew(&world);
+        let run = world.run();
+        // Its keeper is being started, or its first plugins are.
+        run.event(|event| event.event == "supervisor.started");
+        run.signal_after(libc::SIGKILL, Duration::from_micros(40_000 * round / rounds));
+        run.ended();
+        let empty = world.witness().empty().try_get();
+        assert!(empty.is_ok(), "round {round}: {:#?}", world.witness().below());
+    }
 }
 
 /// The processes of plugins that live, by pid.
@@ -176,11 +212,17 @@ fn living(run: &Running<'_>) -> BTreeSet<u32> {
 
 #[test]
 fn a_killed_keeper_is_replaced_and_nothing_of_its_time_is_left() {
+    LEVELS.iter().for_each(|level| keepers_are_killed(level));
+}
+
+fn keepers_are_killed(level: &str) {
     let mut times = Vec::new();
     for (round, moment, later) in rounds() {
         let world = World::new();
+        hold_with(&world, level);
         crew(&world);
         let run = world.run();
+        assert_held(&run, level);
         let _client = moment.come(&world, &run);
         let keeper = run.keeper_pid();
         let old = living(&run);
@@ -211,7 +253,7 @@ fn a_killed_keeper_is_replaced_and_nothing_of_its_time_is_left() {
         let charged = run.count(|event| event.event == "restart.gave_up");
         assert_eq!(charged, 0, "round {round}, {moment:?}: no budget is charged for a keeper");
     }
-    summary("keeper killed, every plugin active and called", times);
+    summary(&format!("keeper killed, containment {level}, every plugin active and called"), times);
 }
 
 #[test]
@@ -248,4 +290,70 @@ fn a_keeper_that_dies_three_times_ends_the_supervisor_loudly() {
     let ended = run.ended();
     assert!(ended.code.is_some_and(|code| code != 0), "{ended:?}");
     assert!(run.stderr().contains("keeper"), "{}", run.stderr());
+}
+
+#[test]
+fn nothing_outlives_its_stop() {
+    for level in LEVELS {
+        let world = World::new();
+        hold_with(&world, level);
+        crew(&world);
+        let run = world.run();
+        assert_held(&run, level);
+        all_active(&run);
+        for _ in 0..2 {
+            world.gates().report("daemon");
+            world.gates().report("child");
+        }
+        assert_eq!(living(&run).len(), 8, "{level}: {:#?}", run.plugin_processes());
+        let stops = run.control("stop", &json!({"all": true})).unwrap();
+        for outcome in stops["outcomes"].as_array().unwrap() {
+            assert_eq!(outcome["end"], "stopped", "{level}: {stops}");
+        }
+        assert!(living(&run).is_empty(), "{level}: {:#?}", run.plugin_processes());
+    }
+}
+
+#[test]
+fn nothing_outlives_a_crash() {
+    for level in LEVELS {
+        let world = World::new();
+        hold_with(&world, level);
+        world.chaos_with("clinging", CLINGING, "[restart]\npolicy = \"never\"");
+        let run = world.run();
+        run.active("clinging");
+        world.gates().report("daemon");
+        world.gates().report("child");
+        assert_eq!(living(&run).len(), 3, "{level}: {:#?}", run.plugin_processes());
+        world.witness().signal(run.plugin_pid("clinging"), libc::SIGKILL);
+        run.state("clinging", "failed");
+        assert!(living(&run).is_empty(), "{level}: {:#?}", run.plugin_processes());
+    }
+}
+
+/// The one way to leave something behind; so it shows too that these tests can see what is left.
+#[test]
+fn what_is_left_when_both_are_killed_is_gone_before_the_next_start() {
+    let world = World::new();
+    hold_with(&world, "session");
+    world.chaos("clinging", &CLINGING.replace("  scrub\n", ""));
+    let first = world.run();
+    first.active("clinging");
+    let daemon = world.gates().report("daemon").pid;
+    world.gates().report("child");
+    let keeper = first.keeper_pid();
+    world.freeze(first.pid);
+    world.freeze(keeper);
+    world.witness().signal(keeper, libc::SIGKILL);
+    first.signal(libc::SIGKILL);
+    first.ended();
+    let is_left = || world.witness().below().iter().any(|process| process.pid == daemon);
+    assert!(is_left(), "nobody was there to end it");
+    let second = world.run();
+    let removed = second.event(|event| event.event == "reaper.removed");
+    assert!(removed.number("n") >= 1, "{removed}");
+    let spawned = second.event(|event| event.event == "plugin.spawned");
+    assert!(removed.seq < spawned.seq, "before anything is started");
+    assert!(!is_left(), "{:#?}", second.plugin_processes());
+    second.active("clinging");
 }
