@@ -257,15 +257,8 @@ impl Health {
         let policy = &p.policy.health;
         match self.prober.stage {
             Stage::Resting { since, .. } if self.last_life > since => self.rest_after_life(p, cx),
-            Stage::Resting { .. } => {
-                if self.excused
-                    && !look.traced
-                    && self.excused_until(look, p).is_some_and(|until| cx.now >= until)
-                {
-                    return self.miss(look, p, cx, false);
-                }
-                self.prober.send(p, cx);
-            }
+            // Past its excuse as well: one last probe has its whole timeout.
+            Stage::Resting { .. } => self.prober.send(p, cx),
             Stage::Out { sent, second, .. } if self.last_life > sent => {
                 // It lives but did not answer the probe: the other kind may suit it better.
                 self.prober.second = !second;

@@ -14,9 +14,11 @@
 //! # Calling order
 //!
 //! 1. [`Fleet::register`] each plugin, then [`Fleet::start_enabled`] once.
-//! 2. Sleep until [`Fleet::next_deadline`] or until something happens. What happens is a [`Fleet::step`]; for
-//!    each key of [`Fleet::due`] read its pipe dry, make a [`Look`], and step with [`Event::Deadline`].
-//! 3. Carry out every returned [`Effect`] in order, before the next step.
+//! 2. Sleep until [`Fleet::next_deadline`] or until something happens. What happens is a [`Fleet::step`]. When a
+//!    deadline has passed: [`Fleet::fleet_due`], then for each key of [`Fleet::due`] read its pipe dry, make a
+//!    [`Look`], and step with [`Event::Deadline`].
+//! 3. Carry out every returned [`Effect`] in order. An order may be answered by a step while it is carried out:
+//!    orders come last among the effects of a call, behind everything that is only told.
 //! 4. [`Fleet::shutdown`], and go on stepping until [`Fleet::is_down`].
 
 #![forbid(unsafe_code)]

@@ -141,7 +141,7 @@ impl Common {
         if cx.closing || self.wanted != Wanted::Up {
             return State::Registered(Registered::Resting);
         }
-        State::Starting(Starting::queued(restart, cx.now))
+        State::Starting(Starting::queued(restart))
     }
 
     /// Nothing of a generation is left: on to what was decided, if it is still wanted.

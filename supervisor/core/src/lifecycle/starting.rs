@@ -26,7 +26,6 @@ pub(crate) enum Starting {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Queued {
-    pub(crate) since: Time,
     /// Its place in the queue, once what it depends on is there.
     pub(crate) ticket: Option<u64>,
     /// A restart after a failure, which the storm guard counts.
@@ -54,8 +53,8 @@ pub(crate) struct FirstByte {
 }
 
 impl Starting {
-    pub(crate) fn queued(restart: bool, now: Time) -> Self {
-        Self::Queued(Queued { since: now, ticket: None, restart })
+    pub(crate) fn queued(restart: bool) -> Self {
+        Self::Queued(Queued { ticket: None, restart })
     }
 
     /// Its turn has come.
@@ -135,11 +134,11 @@ impl Queued {
             Event::Start => {
                 p.want_up("started");
                 // By hand now, so no restart any more: it joins the other queue.
-                State::Starting(Starting::Queued(Self { restart: false, ticket: None, ..self }))
+                State::Starting(Starting::queued(false))
             }
             Event::Restart { .. } => {
                 p.want_up("restarted");
-                State::Starting(Starting::Queued(Self { restart: false, ticket: None, ..self }))
+                State::Starting(Starting::queued(false))
             }
             Event::Stop { .. } => {
                 p.want_down();

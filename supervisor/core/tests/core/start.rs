@@ -223,6 +223,16 @@ fn spawn_05_a_busy_file_is_tried_again_without_charge() {
 }
 
 #[test]
+fn a_start_that_fails_in_passing_is_not_tried_in_a_tight_loop() {
+    let mut policy = policy();
+    policy.restart.backoff.initial = ms(0);
+    let (mut world, key) = World::of_one(policy, Script::launches(Launch::Busy));
+    world.run_until(at(secs(10)));
+    let tries = world.spawns(key).len();
+    assert!((50..=101).contains(&tries), "{tries}");
+}
+
+#[test]
 fn spawn_12_an_exec_that_stalls_is_killed_and_holds_up_nobody() {
     let mut world = World::new();
     let a = world.add("a", policy(), Script::launches(Launch::Stalls));
