@@ -3,12 +3,14 @@
 mod circles;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use outboard_core::PluginId;
 
 use crate::manifest::Manifest;
 use crate::problem::{Problem, Severity, ticked};
+use crate::resolve;
 use crate::settings::Settings;
 use crate::source::Spot;
 use crate::suggest::nearest;
@@ -26,6 +28,8 @@ pub struct Set {
     pub refused: Vec<Refused>,
     /// Warnings about sound manifests.
     pub warnings: Vec<Problem>,
+    /// What [`Set::look_around`] found missing around sound manifests: secrets, programs, folders.
+    pub surroundings: Vec<Problem>,
     /// How many files were looked at, `outboard.toml` included.
     pub files: usize,
 }
@@ -54,6 +58,7 @@ impl Set {
             .iter()
             .chain(self.refused.iter().flat_map(|refused| &refused.problems))
             .chain(&self.warnings)
+            .chain(&self.surroundings)
             .collect();
         list.sort_by_key(|problem| {
             let place = problem.place.as_ref();
@@ -68,6 +73,21 @@ impl Set {
     /// Whether `check`, `reload` and `run --strict` refuse it.
     pub fn has_errors(&self) -> bool {
         !self.refused.is_empty() || self.settings_problems.iter().any(Problem::is_error)
+    }
+
+    /// Looks for what the sound manifests need around them, as seen from here: `inherited` is the environment that they
+    /// would be started with. At `run` a plugin whose surroundings are lacking is `failed` alone.
+    pub fn look_around(&mut self, inherited: &[(OsString, OsString)]) {
+        self.surroundings = self
+            .manifests
+            .iter()
+            .flat_map(|manifest| resolve::check(manifest, inherited))
+            .collect();
+    }
+
+    /// Whether something that a plugin needs is missing around it.
+    pub fn lacks_surroundings(&self) -> bool {
+        self.surroundings.iter().any(Problem::is_error)
     }
 
     /// Every problem as plain text, as [`Problem::render`] shows it.

@@ -166,6 +166,8 @@ impl Builder {
             suspended: clock.suspended_so_far(),
             ending: false,
             gave_up: false,
+            answers: VecDeque::new(),
+            stepping: false,
         };
         tokio::spawn(dispatcher.run());
         Ok(Supervisor { shared })

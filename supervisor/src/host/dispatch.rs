@@ -48,6 +48,9 @@ pub(super) struct Dispatcher {
     pub(super) ending: bool,
     /// The keeper died too often.
     pub(super) gave_up: bool,
+    /// Events that came up while orders were being carried out, and whether they are.
+    pub(super) answers: VecDeque<(Key, u64, Event)>,
+    pub(super) stepping: bool,
 }
 
 /// A generation that has a process, or is getting one.
@@ -207,11 +210,12 @@ impl Dispatcher {
     }
 
     /// One event for one plugin, and what follows from it.
+    ///
+    /// An order may be answered while it is carried out (a start that is refused at once). The answer waits until all
+    /// orders before it are carried out: they are handled in order, and a fleet of refusals needs no deep stack.
     pub(super) fn step(&mut self, key: Key, generation: u64, event: Event) {
-        let now = self.clock.now();
-        let effects = self.fleet.step(now, key, generation, event);
-        self.publish(key);
-        self.carry_out(effects);
+        self.answers.push_back((key, generation, event));
+        self.carry_out(Effects::new());
     }
 
     /// Makes the state of one plugin known, and wakes who waited for it.
@@ -222,11 +226,29 @@ impl Dispatcher {
         slot.publish(snapshot);
     }
 
-    /// Everything the core ordered, in order.
+    /// Everything the core ordered, in order, and then what was answered to it.
     pub(super) fn carry_out(&mut self, effects: Effects) {
-        for (key, effect) in effects {
-            self.act(key, effect);
+        let outermost = !std::mem::replace(&mut self.stepping, true);
+        self.act_all(effects);
+        if !outermost {
+            return;
+        }
+        while let Some((key, generation, event)) = self.answers.pop_front() {
+            let effects = self.fleet.step(self.clock.now(), key, generation, event);
             self.publish(key);
+            self.act_all(effects);
+        }
+        self.stepping = false;
+    }
+
+    /// What is seen of a plugin is published before its orders are carried out: carrying out changes no state.
+    fn act_all(&mut self, effects: Effects) {
+        let mut published = None;
+        for (key, effect) in effects {
+            if published.replace(key) != Some(key) {
+                self.publish(key);
+            }
+            self.act(key, effect);
         }
     }
 

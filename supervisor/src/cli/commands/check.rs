@@ -35,8 +35,9 @@ struct At {
 }
 
 pub(super) fn run(args: &CheckArgs, screen: &mut Screen) -> Ended {
-    let set = outboard_manifest::load(&args.sources, None)
+    let mut set = outboard_manifest::load(&args.sources, None)
         .map_err(|error| Trouble::new(Exit::Usage, error.to_string()))?;
+    set.look_around(&std::env::vars_os().collect::<Vec<_>>());
     if screen.is_json() {
         screen.json(&Report {
             schema: SCHEMA,
@@ -46,11 +47,12 @@ pub(super) fn run(args: &CheckArgs, screen: &mut Screen) -> Ended {
         });
     } else {
         let here = std::env::current_dir().unwrap_or_default();
-        let text = set.render(&here);
         // The problems are the answer: `check` is asked for them.
-        screen.print(&format!("{} Nothing was started or changed.\n", text.trim_end()));
+        let (problems, summary) = (set.render(&here), set.summary());
+        screen.print(&format!("{problems}{summary} Nothing was started or changed.\n"));
     }
-    Ok(if set.has_errors() { Exit::Usage } else { Exit::Done })
+    let sound = !set.has_errors() && !set.lacks_surroundings();
+    Ok(if sound { Exit::Done } else { Exit::Usage })
 }
 
 fn found(problem: &Problem) -> Found<'_> {
