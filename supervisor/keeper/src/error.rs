@@ -16,6 +16,8 @@ pub enum KeeperError {
     NoGreeting,
     /// It ended before it greeted.
     EndedEarly,
+    /// This process itself was started to be a keeper, and did not call [`crate::entry::run_if_keeper`] first.
+    NotAnEntry,
     /// It found more than one thread in its own process, and will not serve: the entry was called too late.
     Threads { count: u32 },
     /// It speaks another version of the messages.
@@ -36,6 +38,9 @@ impl fmt::Display for KeeperError {
             }
             KeeperError::NoGreeting => f.write_str("the keeper did not greet in time"),
             KeeperError::EndedEarly => f.write_str("the keeper ended before it greeted"),
+            KeeperError::NotAnEntry => f.write_str(
+                "this process was started as a keeper and its program did not become one",
+            ),
             KeeperError::Threads { count } => {
                 write!(f, "the keeper found {count} threads where there must be one")
             }
@@ -59,6 +64,7 @@ impl Error for KeeperError {
             KeeperError::Start { source, .. } | KeeperError::Order { source, .. } => Some(source),
             KeeperError::NoGreeting
             | KeeperError::EndedEarly
+            | KeeperError::NotAnEntry
             | KeeperError::Threads { .. }
             | KeeperError::Version { .. }
             | KeeperError::Containment(_)

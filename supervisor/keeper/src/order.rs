@@ -56,7 +56,8 @@ impl SpawnOrder {
     /// Time that what outlives its leader gets, unless told otherwise.
     pub const DEFAULT_LINGER: Duration = Duration::from_millis(500);
 
-    /// An order with nothing unusual: inherited directory, umask and limits, the keeper's own user.
+    /// An order with nothing unusual: inherited directory, umask and limits, the keeper's own user and no way to get
+    /// more rights than that.
     pub fn new(key: u64, program: CString, stdio: [OwnedFd; 3]) -> SpawnOrder {
         SpawnOrder {
             key,
@@ -95,7 +96,8 @@ pub struct Credentials {
     pub groups: Vec<u32>,
 }
 
-/// Who adopts a plugin's orphaned descendants while the plugin lives.
+/// Who adopts a plugin's orphaned descendants while the plugin lives, at level 2. At level 1 the keeper does in any case:
+/// the cgroup says whose they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Orphans {
     /// The plugin itself (a child subreaper), so that everything stays beneath it. Zombies of strangers that it does

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use outboard_core::Time;
-use outboard_wire::{CallError, DEFAULT_MAX_DEPTH, Framer, Id, Item, Message, decode, encode};
 use outboard_wire::error::Callee;
+use outboard_wire::{CallError, DEFAULT_MAX_DEPTH, Framer, Id, Item, Message, decode, encode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::unix::OwnedWriteHalf;
@@ -61,9 +61,10 @@ impl AttachServer {
     /// When the socket cannot be bound; what lies at its path is untouched then.
     pub fn start(state_dir: &Path, supervisor: Supervisor) -> Result<Self, BindError> {
         let socket = BoundSocket::bind(state_dir, ATTACH_SOCKET)?;
-        let listener = socket.try_clone_listener().and_then(UnixListener::from_std).map_err(|source| {
-            BindError::Io { action: "serve", path: socket.path().to_owned(), source }
-        })?;
+        let listener =
+            socket.try_clone_listener().and_then(UnixListener::from_std).map_err(|source| {
+                BindError::Io { action: "serve", path: socket.path().to_owned(), source }
+            })?;
         let accepting = tokio::spawn(accept(listener, supervisor));
         Ok(Self { socket, accepting })
     }
@@ -228,7 +229,8 @@ struct Attach {
 
 async fn serve(stream: UnixStream, supervisor: &Supervisor) {
     let (reader, writer) = stream.into_split();
-    let client = Arc::new(Client { out: Mutex::default(), kick: Notify::new(), room: Notify::new() });
+    let client =
+        Arc::new(Client { out: Mutex::default(), kick: Notify::new(), room: Notify::new() });
     let writing = tokio::spawn(client.clone().write(writer));
     let mut framer = Framer::newline(MAX_MESSAGE as usize);
     let mut session: Option<Session> = None;
@@ -294,7 +296,12 @@ fn item_of(
             },
             Err(reject) => {
                 if let Some(id) = &reject.id {
-                    refuse(client, id, -32600, &format!("not a JSON-RPC 2.0 message: {}", reject.reason.as_str()));
+                    refuse(
+                        client,
+                        id,
+                        -32600,
+                        &format!("not a JSON-RPC 2.0 message: {}", reject.reason.as_str()),
+                    );
                 }
                 session.is_some()
             }
@@ -360,7 +367,12 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
     Some(Session { slot, caller, deadline })
 }
 
-fn message_of(message: Message<'_>, client: &Arc<Client>, session: &Session, supervisor: &Supervisor) {
+fn message_of(
+    message: Message<'_>,
+    client: &Arc<Client>,
+    session: &Session,
+    supervisor: &Supervisor,
+) {
     match message {
         // The supervisor answers for itself: whoever asks this wants to know whether anybody is there.
         Message::Request { id, method, .. } if method == "ping" => {
@@ -381,9 +393,7 @@ fn message_of(message: Message<'_>, client: &Arc<Client>, session: &Session, sup
         }
         Message::Notification { method, params } => {
             if let Some(id) = cancelled(&method, params) {
-                let wanted = |token: &Token| {
-                    matches!(token, Token::Client(owner, own) if is(owner, client) && *own == id)
-                };
+                let wanted = |token: &Token| matches!(token, Token::Client(owner, own) if is(owner, client) && *own == id);
                 session.slot.cancel_where(&wanted, "caller");
                 return;
             }

@@ -24,8 +24,8 @@ pub mod socket;
 mod supervisor;
 pub mod words;
 
-pub use backend::{Backend, LogQuery};
 pub use attach::AttachServer;
+pub use backend::{Backend, LogQuery};
 pub use client::{ClientError, ControlClient};
 pub use server::ControlServer;
 

@@ -96,6 +96,7 @@ fn resting(view: &PluginView, now: Time) -> String {
         _ if snapshot.wanted_up => "waits for its turn to start".to_owned(),
         Some(since) => format!("stopped by hand {} ago", span(now.since(since))),
         None if view.lazy => "lazy: starts at the first call".to_owned(),
+        None if snapshot.last_stop.is_some() => "stopped".to_owned(),
         None => "not enabled".to_owned(),
     }
 }

@@ -6,7 +6,9 @@ use outboard_core::PluginId;
 use tokio::sync::broadcast;
 
 use super::backend::Backend;
-use crate::host::{Change, Dossier, EventRecord, LogLine, LogQuery, Outcome, Supervisor, SupervisorView};
+use crate::host::{
+    Change, Dossier, EventRecord, LogLine, LogQuery, Outcome, Supervisor, SupervisorView,
+};
 
 impl Backend for Supervisor {
     fn view(&self) -> SupervisorView {

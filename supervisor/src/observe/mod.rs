@@ -3,8 +3,8 @@
 mod notes;
 mod sentence;
 
-pub use sentence::sentence;
 pub use notes::{class, describe, exit_json, exit_text, health, phase, rung, state};
+pub use sentence::sentence;
 
 /// Every event name there is; a closed list.
 pub const EVENTS: &[&str] = &[

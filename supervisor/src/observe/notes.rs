@@ -40,9 +40,10 @@ pub fn describe(note: &Note) -> (&'static str, Map<String, Value>) {
         Note::ProbeExcused { silent_for, up_to } => {
             ("probe.excused", json!({"silent_ms": ms(*silent_for), "up_to_ms": ms(*up_to)}))
         }
-        Note::HealthChanged { from, to, message } => {
-            ("health.changed", json!({"from": health(*from), "to": health(*to), "message": message}))
-        }
+        Note::HealthChanged { from, to, message } => (
+            "health.changed",
+            json!({"from": health(*from), "to": health(*to), "message": message}),
+        ),
         Note::RungReached { rung: r, within } => {
             ("stop.rung", json!({"rung": rung(*r), "within_ms": ms(*within)}))
         }

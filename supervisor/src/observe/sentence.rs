@@ -22,7 +22,11 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
         "plugin.executable_changed" => format!("runs another file now: {}", text("executable")),
         "restart.scheduled" => format!("starts again in {}", millis(number("after_ms"))),
         "restart.gave_up" => match record.fields.get("retry_after_ms").and_then(Value::as_u64) {
-            Some(after) => format!("gave up after {} restarts; one try in {}", number("restarts"), millis(after)),
+            Some(after) => format!(
+                "gave up after {} restarts; one try in {}",
+                number("restarts"),
+                millis(after)
+            ),
             None => format!("gave up after {} restarts", number("restarts")),
         },
         "probe.missed" => format!("did not answer probe {} of {}", number("misses"), number("of")),
@@ -32,7 +36,9 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
         },
         "stop.rung" => format!("stop: {}, within {}", text("rung"), millis(number("within_ms"))),
         "wire.junk" => format!("{} lines on stdout that are no message", number("lines")),
-        "wire.too_long" => format!("a line of {} bytes on stdout is longer than max_frame", number("bytes")),
+        "wire.too_long" => {
+            format!("a line of {} bytes on stdout is longer than max_frame", number("bytes"))
+        }
         "wire.orphan_reply" => format!("an answer to id {}, which nobody asked", text("id")),
         "wire.orphan_error" | "wire.violation" => text("message").to_owned() + text("what"),
         "log.dropped" => format!("{} lines dropped: more than 1000 a second", number("n")),

@@ -9,12 +9,13 @@ use nix::errno::Errno;
 use super::launch;
 use crate::blueprint;
 use crate::error::KeeperError;
-use crate::order::{Order, Report, SpawnOrder};
+use crate::order::{Order, Report, SpawnOrder, Step};
 use crate::pidfd::Pidfd;
 use crate::protocol::{Bytes, FromKeeper, SIZE, ToKeeper};
 use crate::reaper::RunMark;
 use crate::settings::{Containment, KeeperProgram, Settings};
 use crate::sys::packet::{MAX_FDS, Take, receive, send};
+use crate::sys::process::reap_by_pidfd;
 use crate::sys::sealed::seal;
 
 /// A running keeper, as its brain sees it.
@@ -31,6 +32,8 @@ pub struct Keeper {
     queue: VecDeque<Letter>,
     /// Spawn orders that were sent and not answered yet.
     unanswered: usize,
+    /// Spawn orders that could not be sent, and why: to be reported as failed.
+    refused: VecDeque<(u64, Errno)>,
 }
 
 /// An order that waits for room in the socket.
@@ -38,7 +41,8 @@ pub struct Keeper {
 struct Letter {
     bytes: Bytes,
     fds: Vec<OwnedFd>,
-    is_spawn: bool,
+    /// The key of a spawn order.
+    spawns: Option<u64>,
 }
 
 /// Spawn orders that may be under way at once. Each has four descriptors or more in the socket, and the kernel bounds
@@ -65,7 +69,16 @@ impl Keeper {
         run: RunMark,
         containment: Containment,
     ) -> Keeper {
-        Keeper { socket, pidfd, pid, run, containment, queue: VecDeque::new(), unanswered: 0 }
+        Keeper {
+            socket,
+            pidfd,
+            pid,
+            run,
+            containment,
+            queue: VecDeque::new(),
+            unanswered: 0,
+            refused: VecDeque::new(),
+        }
     }
 
     /// Readable when a report can be received; writable when [`Keeper::flush`] can go on.
@@ -114,10 +127,11 @@ impl Keeper {
     }
 
     /// Sends what is queued. `true`: the socket is full, call again when it is writable. `false` also when spawn orders
-    /// wait for earlier ones to be answered: [`Keeper::receive`] sends them.
+    /// wait for earlier ones to be answered: [`Keeper::receive`] sends them. To be followed by a `receive`: an order that
+    /// the kernel refuses is reported there as a failed start.
     pub fn flush(&mut self) -> io::Result<bool> {
         while let Some(letter) = self.queue.front() {
-            if letter.is_spawn && self.unanswered >= MOST_UNANSWERED {
+            if letter.spawns.is_some() && self.unanswered >= MOST_UNANSWERED {
                 return Ok(false);
             }
             let mut fds = [-1; MAX_FDS];
@@ -127,11 +141,16 @@ impl Keeper {
             let fds: &[RawFd] = &fds[..letter.fds.len()];
             match send(&self.socket, &letter.bytes, fds) {
                 Ok(()) => {
-                    self.unanswered += usize::from(letter.is_spawn);
+                    self.unanswered += usize::from(letter.spawns.is_some());
                     self.queue.pop_front();
                 }
                 // Others of this user have filled the kernel's account; the answers under way make room.
                 Err(Errno::ETOOMANYREFS) if self.unanswered > 0 => return Ok(false),
+                // Nothing would announce when there is room again.
+                Err(e @ Errno::ETOOMANYREFS) => {
+                    self.refused.extend(letter.spawns.map(|key| (key, e)));
+                    self.queue.pop_front();
+                }
                 Err(Errno::EAGAIN) => return Ok(true),
                 Err(e) => return Err(e.into()),
             }
@@ -147,6 +166,10 @@ impl Keeper {
     /// whose descriptor did not arrive because this process is out of them: in both cases this keeper is of no use any
     /// more.
     pub fn receive(&mut self) -> io::Result<Option<Report>> {
+        if let Some((key, errno)) = self.refused.pop_front() {
+            let (step, errno) = (Step::Order, errno as i32);
+            return Ok(Some(Report::SpawnFailed { key, step, errno }));
+        }
         let mut buffer = [0; SIZE];
         let received = match receive(&self.socket, &mut buffer, Take::Remove) {
             Ok(received) => received,
@@ -215,13 +238,25 @@ impl Keeper {
         fds.push(sealed);
         fds.extend(order.stdio);
         fds.extend(order.extra_fds.into_iter().map(|(fd, _)| fd));
-        Ok(Letter { bytes: ToKeeper::Spawn { key: order.key }.encode(), fds, is_spawn: true })
+        Ok(Letter {
+            bytes: ToKeeper::Spawn { key: order.key }.encode(),
+            fds,
+            spawns: Some(order.key),
+        })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // One that has ended is reaped here, whoever else reaps in this process. One that lives ends now, and is reaped
+        // with whatever else this process adopts.
+        reap_by_pidfd(&self.pidfd).ok();
     }
 }
 
 impl Letter {
     fn plain(order: ToKeeper) -> Letter {
-        Letter { bytes: order.encode(), fds: Vec::new(), is_spawn: false }
+        Letter { bytes: order.encode(), fds: Vec::new(), spawns: None }
     }
 }
 

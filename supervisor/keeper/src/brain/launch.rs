@@ -29,6 +29,11 @@ use crate::sys::process::reap;
 const GREETING: u16 = 5_000;
 
 pub(super) fn launch(program: KeeperProgram, settings: Settings) -> Result<Keeper, KeeperError> {
+    if std::env::var_os(entry::VARIABLE).is_some() {
+        // This process was started as a keeper and its program did not ask to become one (a test harness, say). If it
+        // started keepers in turn, that would not end.
+        return Err(KeeperError::NotAnEntry);
+    }
     let choice = switches::containment().unwrap_or(settings.containment);
     let prepared = match prepare(choice, &settings.run) {
         Ok(prepared) => Ok(prepared),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::extinguish::{Extinguish, Pass};
-use crate::reaper::{RunMark, end_fleet, end_marked};
+use crate::reaper::{Hunt, ReapReport, RunMark, empty_fleet, remove_fleet};
 use crate::settings::Containment;
 use crate::sys::clock::{now, pause};
 use crate::sys::process::{peek_any, reap};
@@ -61,7 +61,7 @@ pub struct Sweep {
 enum Stage {
     Fleet,
     Children(Box<Extinguish>),
-    Marked,
+    Marked(Box<Hunt<'static>>),
     Over,
 }
 
@@ -86,13 +86,16 @@ impl Sweep {
         match &mut self.stage {
             Stage::Fleet => {
                 if let Some(fleet) = &self.plan.fleet {
-                    end_fleet(fleet, &self.plan.run, until);
+                    if !empty_fleet(fleet, &self.plan.run) && !late {
+                        return SweepStep::Wait;
+                    }
+                    remove_fleet(fleet, &self.plan.run);
                 }
                 self.stage = if self.plan.adopts {
                     let spare = self.plan.spare.iter().map(|pid| pid.cast_signed()).collect();
                     Stage::Children(Box::new(Extinguish::new(MANY_THREADS, spare)))
                 } else {
-                    Stage::Marked
+                    self.hunt()
                 };
                 SweepStep::Again
             }
@@ -105,12 +108,16 @@ impl Sweep {
                     if pass != Pass::Done {
                         self.swept.left.extend(below.left());
                     }
-                    self.stage = Stage::Marked;
+                    self.stage = self.hunt();
                     SweepStep::Again
                 }
             },
-            Stage::Marked => {
-                let report = end_marked(self.plan.run, &self.plan.spare, until);
+            Stage::Marked(hunt) => {
+                if hunt.pass() && !late {
+                    return SweepStep::Wait;
+                }
+                let mut report = ReapReport::default();
+                hunt.write_into(&mut report);
                 self.swept.killed += u32::try_from(report.killed.len()).unwrap_or(u32::MAX);
                 self.swept.left.extend(report.left);
                 self.swept.left.sort_unstable();
@@ -123,6 +130,13 @@ impl Sweep {
             }
             Stage::Over => self.done(),
         }
+    }
+
+    /// Who carries the mark and is not below this process: nobody, if it adopts. Else this is all that is known.
+    fn hunt(&self) -> Stage {
+        let mut hunt = Hunt::new(self.plan.run, &[]);
+        hunt.spare(&self.plan.spare);
+        Stage::Marked(Box::new(hunt))
     }
 
     fn done(&mut self) -> SweepStep {

@@ -10,5 +10,5 @@ mod sweep;
 
 pub(crate) use record::random;
 pub use record::{BadRunMark, Leader, Record, RunMark};
+pub(crate) use sweep::{Hunt, empty_fleet, remove_fleet};
 pub use sweep::{ReapReport, SkipReason, Skipped, reap_leftovers};
-pub(crate) use sweep::{end_fleet, end_marked};

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
 use super::identity::{Environ, Evidence, Verdict, judge};
 use super::record::{Leader, Record, RunMark};
-use crate::cgroup::remove_tree;
+use crate::cgroup::{Fleet, remove_tree};
 use crate::pidfd::Pidfd;
 use crate::probe::{fleet_name, open_fleet, own_leaf};
 use crate::sys::clock::{now, pause};
@@ -54,44 +54,50 @@ pub fn reap_leftovers(record: &Record, limit: Duration) -> ReapReport {
     let mut report = ReapReport::default();
     if record.is_of_this_boot() {
         if let Some(fleet) = &record.fleet {
-            report.fleet_removed = end_fleet(fleet, &record.run, began + limit);
+            while !empty_fleet(fleet, &record.run) && now() < began + limit {
+                pause(BETWEEN_LOOKS);
+            }
+            report.fleet_removed = remove_fleet(fleet, &record.run);
         }
         let mut hunt = Hunt::new(record.run, &record.leaders);
-        hunt.run(began + limit);
+        while hunt.pass() && now() < began + limit {
+            pause(BETWEEN_LOOKS);
+        }
         hunt.write_into(&mut report);
     }
     report.took = now().saturating_duration_since(began);
     report
 }
 
-/// The part of it that needs no record: everything with the run mark.
-pub(crate) fn end_marked(run: RunMark, spare: &[u32], until: Instant) -> ReapReport {
-    let mut report = ReapReport::default();
-    let mut hunt = Hunt::new(run, &[]);
-    hunt.ancestors.extend(spare);
-    hunt.run(until);
-    hunt.write_into(&mut report);
-    report
-}
-
 /// Time that signals have to act before the next look.
 const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
 
-pub(crate) fn end_fleet(path: &Path, run: &RunMark, until: Instant) -> bool {
-    // The path comes from a file: the name must be the one that this run gave it.
-    if path.file_name().is_none_or(|name| name != fleet_name(run).as_str()) {
-        return false;
-    }
-    let Ok(fleet) = open_fleet(path) else { return false };
-    while fleet.kill().is_ok() && fleet.is_populated() == Ok(true) && now() < until {
-        pause(BETWEEN_LOOKS);
-    }
+/// Kills what is in a run's cgroup; says whether nobody is.
+pub(crate) fn empty_fleet(path: &Path, run: &RunMark) -> bool {
+    fleet_of(path, run).is_none_or(|fleet| {
+        // One that cannot be killed or read any more is no fleet of ours.
+        fleet.kill().is_err() || fleet.is_populated() != Ok(true)
+    })
+}
+
+/// Removes a run's cgroup and the leaf of its brain and keeper, as far as they are empty; says whether it did.
+pub(crate) fn remove_fleet(path: &Path, run: &RunMark) -> bool {
+    let Some(fleet) = fleet_of(path, run) else { return false };
     fleet.remove();
     remove_tree(own_leaf(path), 0);
     !path.exists()
 }
 
-struct Hunt<'a> {
+/// The path comes from a file: the name must be the one that this run gave it.
+fn fleet_of(path: &Path, run: &RunMark) -> Option<Fleet> {
+    if path.file_name()? != fleet_name(run).as_str() {
+        return None;
+    }
+    open_fleet(path).ok()
+}
+
+/// A search for everything that can be proven to be of one run.
+pub(crate) struct Hunt<'a> {
     run: RunMark,
     leaders: &'a [Leader],
     reader: Reader,
@@ -104,7 +110,7 @@ struct Hunt<'a> {
 }
 
 impl<'a> Hunt<'a> {
-    fn new(run: RunMark, leaders: &'a [Leader]) -> Hunt<'a> {
+    pub(crate) fn new(run: RunMark, leaders: &'a [Leader]) -> Hunt<'a> {
         let mut reader = Reader::new();
         let mut ancestors = HashSet::new();
         let mut at = std::process::id();
@@ -123,14 +129,13 @@ impl<'a> Hunt<'a> {
         }
     }
 
-    fn run(&mut self, until: Instant) {
-        while self.pass() && now() < until {
-            pause(BETWEEN_LOOKS);
-        }
+    /// Never to be signalled.
+    pub(crate) fn spare(&mut self, pids: &[u32]) {
+        self.ancestors.extend(pids);
     }
 
-    /// Whether somebody was there.
-    fn pass(&mut self) -> bool {
+    /// One look at every process; says whether there has to be another.
+    pub(crate) fn pass(&mut self) -> bool {
         self.left.clear();
         let mut pids = Vec::new();
         for_each_number("/proc", |pid| pids.push(pid.cast_unsigned()));
@@ -191,10 +196,10 @@ impl<'a> Hunt<'a> {
         judge(&evidence, pid, stat, environ)
     }
 
-    fn write_into(self, report: &mut ReapReport) {
-        report.killed.extend(self.killed);
-        report.skipped.extend(self.skipped);
-        report.left.extend(self.left);
+    pub(crate) fn write_into(&mut self, report: &mut ReapReport) {
+        report.killed.extend(self.killed.drain());
+        report.skipped.extend(self.skipped.drain());
+        report.left.append(&mut self.left);
         report.killed.sort_unstable();
         report.skipped.sort_unstable_by_key(|skipped| skipped.pid);
     }

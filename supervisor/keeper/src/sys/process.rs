@@ -125,6 +125,16 @@ pub(crate) fn peek_exit(pidfd: impl AsFd) -> nix::Result<Option<ExitStatus>> {
     }))
 }
 
+/// Reaps a child if it has ended; `ECHILD` if somebody else has.
+pub(crate) fn reap_by_pidfd(pidfd: impl AsFd) -> nix::Result<()> {
+    // SAFETY: all zero is a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let fd = pidfd.as_fd().as_raw_fd() as libc::id_t;
+    let flags = libc::WEXITED | libc::WNOHANG;
+    // SAFETY: `info` is live and writable.
+    Errno::result(unsafe { libc::waitid(libc::P_PIDFD, fd, &raw mut info, flags) }).map(drop)
+}
+
 /// One of this process's ended children, without reaping it. It is the same one until it is reaped.
 /// `ECHILD` when there are no children at all.
 pub(crate) fn peek_any() -> nix::Result<Option<i32>> {

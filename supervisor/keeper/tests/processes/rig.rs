@@ -1,6 +1,6 @@
 //! A case as a brain: a keeper, plugins, and their reports.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -23,6 +23,8 @@ pub struct Rig {
     next: u64,
     /// Of plugins that have been spawned.
     pub started: HashMap<u64, (u32, Pidfd)>,
+    /// Plugins whose program ran.
+    pub execed: HashSet<u64>,
 }
 
 /// A plugin that says things.
@@ -75,6 +77,7 @@ impl Rig {
             reports: VecDeque::new(),
             next: 1,
             started: HashMap::new(),
+            execed: HashSet::new(),
         }
     }
 
@@ -225,7 +228,12 @@ impl Rig {
                 Report::Spawned { key, pid, pidfd } => {
                     self.started.insert(key, (pid, Pidfd::from(pidfd)));
                 }
-                report => self.reports.push_back(report),
+                report => {
+                    if let Report::Execed { key } = report {
+                        self.execed.insert(key);
+                    }
+                    self.reports.push_back(report);
+                }
             }
         }
     }
