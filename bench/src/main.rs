@@ -21,7 +21,7 @@ use std::process::{Command, ExitCode};
 use report::{Sample, Table};
 
 fn main() -> ExitCode {
-    outboard_keeper::entry::run_if_keeper();
+    outboard::keeper_entry();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {

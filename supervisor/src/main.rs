@@ -3,6 +3,6 @@
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {
-    outboard_keeper::entry::run_if_keeper();
+    outboard::keeper_entry();
     outboard::cli::run()
 }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what these commands do")]
 
+mod bench;
 mod check;
 mod demo;
 mod setup;
@@ -19,6 +20,7 @@ cargo xtask demo [--once-active] […]   supervise everything in manifests/ unti
 cargo xtask test                       every test, in tiers, with what each took
 cargo xtask check                      formatting, lints, licences and sources of dependencies
 cargo xtask deny                       the last of these alone
+cargo xtask bench [ROUNDS]             figures beside a floor in C (needs `cc`)
 cargo xtask setup                      the MCP servers that manifests/mcp runs (Node 20+, Python 3.10+)";
 
 fn main() -> ExitCode {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let done = match verb.as_str() {
         "demo" => demo::run(&rest),
         "test" => suite::run(),
+        "bench" => bench::run(&rest),
         "check" => check::run(),
         "setup" => setup::run(),
         "deny" => check::deny(),

@@ -55,6 +55,8 @@ pub enum Event {
     LinkBroken(Detail),
     /// No call is in flight any more and `drain` was answered where it is supported.
     Drained,
+    /// Nothing was in flight when the drain was ordered, and the plugin wants no word of it: no step was taken.
+    NothingToDrain,
     /// `shutdown` was answered, or the dialect has none.
     Asked,
 
@@ -89,6 +91,7 @@ impl Event {
             Self::Noisy(_) => "Noisy",
             Self::LinkBroken(_) => "LinkBroken",
             Self::Drained => "Drained",
+            Self::NothingToDrain => "NothingToDrain",
             Self::Asked => "Asked",
             Self::Deadline(_) => "Deadline",
         }
@@ -119,6 +122,7 @@ impl Event {
             | Self::Noisy(_)
             | Self::LinkBroken(_)
             | Self::Drained
+            | Self::NothingToDrain
             | Self::Asked => true,
         }
     }

@@ -242,6 +242,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("Quiet", Event::Noisy(false)),
         ("LinkBroken", Event::LinkBroken(detail("stdout-closed"))),
         ("Drained", Event::Drained),
+        ("NothingToDrain", Event::NothingToDrain),
         ("Asked", Event::Asked),
         ("Deadline (silent)", Event::Deadline(silent)),
         ("Deadline (busy)", Event::Deadline(busy)),

@@ -47,6 +47,7 @@ impl Backoff {
             | Event::Noisy(_)
             | Event::LinkBroken(_)
             | Event::Drained
+            | Event::NothingToDrain
             | Event::Asked => State::Backoff(self),
             Event::Refused(_) | Event::SpawnFailed { .. } | Event::Spawned { .. } | Event::Execed => {
                 p.surprised(StateName::Backoff, &event, cx);

@@ -52,6 +52,7 @@ impl Failed {
             | Event::Noisy(_)
             | Event::LinkBroken(_)
             | Event::Drained
+            | Event::NothingToDrain
             | Event::Asked => State::Failed(self),
             Event::Refused(_) | Event::SpawnFailed { .. } | Event::Spawned { .. } | Event::Execed => {
                 p.surprised(StateName::Failed, &event, cx);

@@ -88,6 +88,7 @@ impl Loaded {
             | Event::Opened(_)
             | Event::OpenFailed { .. }
             | Event::Drained
+            | Event::NothingToDrain
             | Event::Asked => {
                 p.surprised(StateName::Loaded, &event, cx);
                 State::Loaded(self)

@@ -53,6 +53,7 @@ impl Registered {
             | Event::Noisy(_)
             | Event::LinkBroken(_)
             | Event::Drained
+            | Event::NothingToDrain
             | Event::Asked => State::Registered(self),
             Event::Refused(_) | Event::SpawnFailed { .. } | Event::Spawned { .. } | Event::Execed => {
                 p.surprised(StateName::Registered, &event, cx);

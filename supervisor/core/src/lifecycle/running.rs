@@ -85,6 +85,7 @@ impl Running {
             | Event::Opened(_)
             | Event::OpenFailed { .. }
             | Event::Drained
+            | Event::NothingToDrain
             | Event::Asked => {
                 p.surprised(self.name(), &event, cx);
                 State::Running(self)

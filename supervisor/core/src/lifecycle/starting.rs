@@ -162,6 +162,7 @@ impl Queued {
             | Event::Noisy(_)
             | Event::LinkBroken(_)
             | Event::Drained
+            | Event::NothingToDrain
             | Event::Asked => State::Starting(Starting::Queued(self)),
             Event::Refused(_) | Event::SpawnFailed { .. } | Event::Spawned { .. } | Event::Execed => {
                 p.surprised(StateName::Starting, &event, cx);
@@ -240,7 +241,7 @@ fn launched(mut run: Run, stage: Stage, p: &mut Common, event: Event, cx: &mut C
         Event::KeeperLost => p.keeper_lost(&run, cx),
         Event::Deadline(look) => overdue(run, stage, &look, p, cx),
         Event::Called | Event::FileLooked { .. } => on(run, stage),
-        Event::ProbeAnswered | Event::Drained | Event::Asked => {
+        Event::ProbeAnswered | Event::Drained | Event::NothingToDrain | Event::Asked => {
             p.surprised(StateName::Starting, &event, cx);
             on(run, stage)
         }

@@ -13,9 +13,6 @@ use crate::restart::After;
 use crate::time::Time;
 use crate::timer::Timer;
 
-/// A drain shorter than this found nothing in flight.
-const NO_STEP: Duration = Duration::from_millis(1);
-
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stopping {
     pub(crate) run: Run,
@@ -178,6 +175,19 @@ impl Stopping {
         State::Stopping(self)
     }
 
+    /// There was no drain: the record does not know of one.
+    fn drained_at_once(self, p: &mut Common, cx: &mut Cx<'_>) -> State {
+        let draining = matches!(self.stage, Stage::Rung { rung: Rung::Drain, .. });
+        let steps = self.record.len();
+        match self.reached(Rung::Drain, p, cx) {
+            State::Stopping(mut stopping) if draining => {
+                stopping.record.truncate(steps);
+                State::Stopping(stopping)
+            }
+            state => state,
+        }
+    }
+
     fn skip_to(mut self, rung: Rung, p: &mut Common, cx: &mut Cx<'_>) -> State {
         self.ladder.skip_to(rung);
         self.next_rung(p, cx)
@@ -185,8 +195,6 @@ impl Stopping {
 
     fn leave_rung(&mut self, now: Time) {
         match self.stage {
-            // A drain that had nothing to wait for was no step.
-            Stage::Rung { rung: Rung::Drain, since, .. } if now.since(since) < NO_STEP => {}
             Stage::Rung { rung, since, .. } => self.record.push((rung, now.since(since))),
             Stage::Sweep { .. } => {}
         }
@@ -230,6 +238,7 @@ impl Stopping {
                 State::Stopping(self)
             }
             Event::Drained => self.reached(Rung::Drain, p, cx),
+            Event::NothingToDrain => self.drained_at_once(p, cx),
             Event::Asked => self.reached(Rung::Ask, p, cx),
             Event::LinkBroken(_) => match self.stage {
                 // Nothing more can be said to it.

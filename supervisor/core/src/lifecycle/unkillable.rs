@@ -62,6 +62,7 @@ impl Unkillable {
             | Event::Noisy(_)
             | Event::LinkBroken(_)
             | Event::Drained
+            | Event::NothingToDrain
             | Event::Asked
             // Fenced off: its calls are refused.
             | Event::Called

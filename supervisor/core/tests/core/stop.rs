@@ -21,8 +21,7 @@ fn an_obedient_plugin_is_drained_asked_and_leaves() {
     assert_eq!(world.state(key), StateName::Registered);
     assert_eq!(world.route(key), Route::Refuse(Unavailable::Down));
     let record = record(&world, key);
-    // Nothing was in flight, so the drain was no step.
-    assert_eq!(reached(&record), [Rung::Ask, Rung::Leave]);
+    assert_eq!(reached(&record), [Rung::Drain, Rung::Ask, Rung::Leave]);
     assert_eq!(record.exit, Some(Exit::Code(0)));
     assert!(!record.by_itself);
     assert!(record.took < ms(20), "each rung ended early: {:?}", record.took);
@@ -36,6 +35,37 @@ fn a_drain_that_waited_for_calls_is_on_record() {
     world.stop(key);
     world.run_for(secs(1));
     assert_eq!(record(&world, key).rungs[0], (Rung::Drain, ms(40)));
+}
+
+#[test]
+fn a_drain_with_nothing_to_wait_for_is_no_step() {
+    let mut fleet = Fleet::new(
+        FleetPolicy {
+            start_concurrency: 8,
+            shutdown_cap: secs(25),
+            storm: Budget { restarts: 50, within: secs(10) },
+        },
+        1,
+    );
+    let key = fleet.register(Time::ZERO, "geo".into(), policy(), 0);
+    let mut told = Vec::new();
+    for (generation, event) in [
+        (0, Event::Start),
+        (1, Event::Spawned { pid: 7 }),
+        (1, Event::Execed),
+        (1, Event::FirstByte),
+        (1, Event::Opened(Opening { ready: true })),
+        (1, Event::ProbeAnswered),
+        (0, Event::Stop { now: false, reason: StopReason::Stop }),
+        (1, Event::NothingToDrain),
+        (1, Event::Asked),
+        (1, Event::Died(Exit::Code(0))),
+        (1, Event::Gone { swept: 0 }),
+    ] {
+        told.extend(fleet.step(Time::ZERO, key, generation, event));
+    }
+    let record = fleet.snapshot(key).last_stop.expect("it was stopped");
+    assert_eq!(reached(&record), [Rung::Ask, Rung::Leave]);
 }
 
 #[test]

@@ -133,6 +133,7 @@ impl Node {
             }
             if self.model.draining {
                 choices.push(Event::Drained);
+                choices.push(Event::NothingToDrain);
             }
             if self.model.asked {
                 choices.push(Event::Asked);
@@ -165,7 +166,7 @@ impl Node {
             Event::FirstByte => node.model.first_byte = true,
             Event::Opened(_) | Event::OpenFailed { .. } => node.model.opened = true,
             Event::ProbeAnswered => node.model.probes -= 1,
-            Event::Drained => node.model.draining = false,
+            Event::Drained | Event::NothingToDrain => node.model.draining = false,
             Event::Asked => node.model.asked = false,
             _ => {}
         }

@@ -21,10 +21,15 @@ impl Link {
     pub(crate) fn drain(&self, reason: StopReason, within: Duration) -> Vec<Call> {
         let mut state = self.state();
         state.accepting = false;
+        let nothing = state.peer.in_flight() == 0;
         let unsent = state.peer.settle_all(true);
         let asked = self.rung(&mut state, Stop::Drain, reason, within);
-        state.draining = Some(Draining { asked });
-        self.check_drained(&mut state);
+        if nothing && !asked {
+            self.tell(Event::NothingToDrain);
+        } else {
+            state.draining = Some(Draining { asked });
+            self.check_drained(&mut state);
+        }
         unsent.into_iter().filter_map(call_again).collect()
     }
 
