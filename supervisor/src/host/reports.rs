@@ -12,6 +12,7 @@ use super::diagnose::diagnose;
 use super::dispatch::Dispatcher;
 use super::happening::Happening;
 use super::keeper_line::{DEATHS, DEATHS_WITHIN};
+use super::slot::Used;
 
 /// How long the keeper may take to say how a process ended before its calls are settled without the word.
 const WORD_FOR_CALLS: Duration = Duration::from_millis(100);
@@ -48,9 +49,8 @@ impl Dispatcher {
             Report::Gone { key: order, swept, rusage, took: _ } => {
                 let Some((key, generation)) = self.orders.remove(&order) else { return };
                 if let Some(slot) = self.slots.get(&key) {
-                    let mut history = slot.history();
-                    history.cpu = Some(rusage.user + rusage.system);
-                    history.peak_kib = Some(rusage.max_rss_kib);
+                    let (cpu, peak_kib) = (rusage.user + rusage.system, rusage.max_rss_kib);
+                    slot.history().used = Used { generation, cpu, peak_kib };
                 }
                 let died = self.live.get(&key).is_none_or(|live| live.died);
                 if !died {

@@ -85,7 +85,10 @@ impl Shared {
         };
         let sweep = tokio::task::spawn_blocking(move || sweep_after_keeper(plan));
         let swept = sweep.await.unwrap_or_default();
-        self.recorder.supervisor("reaper.removed", json!({"n": swept.killed, "left": swept.left}));
+        if swept.killed > 0 || !swept.left.is_empty() {
+            let fields = json!({"n": swept.killed, "left": swept.left});
+            self.recorder.supervisor("reaper.removed", fields);
+        }
     }
 
     pub(super) fn keeper_info(&self) -> KeeperInfo {

@@ -81,10 +81,24 @@ pub(crate) struct History {
     /// The last words of the generation that failed last, kept when the next one starts to speak.
     pub last_words: Vec<String>,
     pub stderr_lines: u64,
-    pub lost: Vec<LostCall>,
-    pub lost_total: u64,
-    pub cpu: Option<Duration>,
-    pub peak_kib: Option<u64>,
+    pub lost: Lost,
+    pub used: Used,
+}
+
+/// Calls that ended with one generation.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    pub generation: u64,
+    pub calls: Vec<LostCall>,
+    pub total: u64,
+}
+
+/// What one generation used, as its keeper reported when it was gone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Used {
+    pub generation: u64,
+    pub cpu: Duration,
+    pub peak_kib: u64,
 }
 
 impl Slot {
@@ -304,22 +318,20 @@ impl Slot {
         history.stderr_lines = lines;
     }
 
-    /// Forgets what was lost before: a new generation begins.
+    /// A new generation begins to speak.
     pub(crate) fn begin_generation(&self) {
         *self.words() = Words::default();
-        let mut history = self.history();
-        history.lost.clear();
-        history.lost_total = 0;
-        history.cpu = None;
-        history.peak_kib = None;
     }
 
-    /// One call ended with its plugin.
-    pub(crate) fn remember_lost(&self, call: LostCall) {
-        let mut history = self.history();
-        history.lost_total += 1;
-        if history.lost.len() < LOST {
-            history.lost.push(call);
+    /// One call ended with its generation.
+    pub(crate) fn remember_lost(&self, generation: u64, call: LostCall) {
+        let lost = &mut self.history().lost;
+        if lost.generation != generation {
+            *lost = Lost { generation, ..Lost::default() };
+        }
+        lost.total += 1;
+        if lost.calls.len() < LOST {
+            lost.calls.push(call);
         }
     }
 }

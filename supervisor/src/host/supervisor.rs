@@ -231,16 +231,19 @@ impl Supervisor {
         let view = plugin_view(&slot, &self.shared);
         let history = slot.history();
         let failure = history.failures.back()?.clone();
+        let generation = failure.generation;
+        let lost = Some(&history.lost).filter(|lost| lost.generation == generation);
+        let used = Some(history.used).filter(|used| used.generation == generation);
         let of_failure = |record: &&Arc<EventRecord>| record.generation == failure.generation;
         Some(Dossier {
             last_words: history.last_words.clone(),
             stderr_lines: history.stderr_lines,
             timeline: history.timeline.iter().filter(of_failure).map(|r| (**r).clone()).collect(),
-            lost: history.lost.clone(),
-            lost_total: history.lost_total,
+            lost: lost.map_or_else(Vec::new, |lost| lost.calls.clone()),
+            lost_total: lost.map_or(0, |lost| lost.total),
             earlier: history.failures.iter().rev().skip(1).rev().cloned().collect(),
-            cpu: history.cpu,
-            peak_kib: history.peak_kib,
+            cpu: used.map(|used| used.cpu),
+            peak_kib: used.map(|used| used.peak_kib),
             failure,
             view,
         })

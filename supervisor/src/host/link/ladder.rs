@@ -128,7 +128,10 @@ impl Link {
                     self.slot.with_refusal(|r| r.shutting_down(*reason, sent))
                 }
                 Settle::Crashed { class, exit } => {
-                    self.slot.remember_lost(LostCall { method: method.to_string(), after, sent });
+                    self.slot.remember_lost(
+                        self.generation,
+                        LostCall { method: method.to_string(), after, sent },
+                    );
                     self.crashed(*class, exit.as_ref(), sent, after, &last_words)
                 }
             };
