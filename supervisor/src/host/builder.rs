@@ -166,6 +166,7 @@ impl Builder {
             suspended: clock.suspended_so_far(),
             ending: false,
             gave_up: false,
+            leaving: BTreeSet::new(),
             answers: VecDeque::new(),
             stepping: false,
         };

@@ -1,9 +1,10 @@
 //! What is asked of the dispatcher.
 
 use outboard_core::{Key, Time};
-use outboard_manifest::{Manifest, Refused};
+use outboard_manifest::{Manifest, Refused, Set};
 use tokio::sync::oneshot;
 
+use super::reload::Reloaded;
 use super::view::Outcome;
 
 /// One order of an operator, the API or an application.
@@ -17,6 +18,8 @@ pub(crate) enum Command {
     Change { change: Change, keys: Vec<Key>, done: oneshot::Sender<Vec<Outcome>> },
     /// Ends everything; `now` goes straight to the kill.
     Shutdown { now: bool, done: oneshot::Sender<Vec<Outcome>> },
+    /// Makes what runs what these manifests say, or refuses them whole.
+    Reload { set: Box<Set>, done: oneshot::Sender<Reloaded> },
     /// Forgets a plugin that is down.
     Unload { key: Key, done: oneshot::Sender<()> },
     /// A call waits, or was refused, for want of a running generation; `wake` is its deadline.

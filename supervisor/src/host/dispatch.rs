@@ -48,6 +48,8 @@ pub(super) struct Dispatcher {
     pub(super) ending: bool,
     /// The keeper died too often.
     pub(super) gave_up: bool,
+    /// Plugins whose manifests are gone: forgotten once they are down.
+    pub(super) leaving: BTreeSet<Key>,
     /// Events that came up while orders were being carried out, and whether they are.
     pub(super) answers: VecDeque<(Key, u64, Event)>,
     pub(super) stepping: bool,
@@ -72,6 +74,9 @@ impl Dispatcher {
     pub(super) async fn run(mut self) {
         let mut words = VecDeque::new();
         loop {
+            if !self.leaving.is_empty() {
+                self.let_leave();
+            }
             if self.ending && self.fleet.is_down() || self.gave_up {
                 break;
             }
@@ -289,8 +294,14 @@ impl Dispatcher {
                 self.carry_out(effects);
                 self.publish_all();
             }
+            Command::Reload { set, done } => {
+                let reloaded = self.reload(*set);
+                done.send(reloaded).unwrap_or_default();
+            }
             Command::Unload { key, done } => {
-                self.forget(key);
+                if self.fleet.remove(key) {
+                    self.forget(key);
+                }
                 done.send(()).unwrap_or_default();
             }
             Command::Called { key, wake } => {

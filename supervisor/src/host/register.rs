@@ -30,7 +30,7 @@ impl Dispatcher {
         self.publish_all();
     }
 
-    fn add(&mut self, manifest: &Arc<Manifest>) -> Key {
+    pub(super) fn add(&mut self, manifest: &Arc<Manifest>) -> Key {
         let now = self.clock.now();
         let generation = self.persist.last_generation(&manifest.id);
         let key =
@@ -75,11 +75,8 @@ impl Dispatcher {
         self.carry_out(effects);
     }
 
-    /// Forgets a plugin that is down.
+    /// Forgets a plugin that the fleet has forgotten.
     pub(super) fn forget(&mut self, key: Key) {
-        if !self.fleet.remove(key) {
-            return;
-        }
         if let Some(slot) = self.slots.remove(&key) {
             self.shared
                 .plugins

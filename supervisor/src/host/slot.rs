@@ -135,6 +135,11 @@ impl Slot {
         lock(&self.manifest).clone()
     }
 
+    /// Puts another manifest in force, for the next generation.
+    pub(crate) fn set_manifest(&self, manifest: Arc<Manifest>) {
+        *lock(&self.manifest) = manifest;
+    }
+
     /// The plugin as the dispatcher last published it.
     #[must_use]
     pub(crate) fn snapshot(&self) -> Snapshot {

@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::command::{Change, Command};
 use super::happening::Happening;
 use super::logbook::LogQuery;
+use super::reload::Reloaded;
 use super::shared::{End, Shared};
 use super::slot::Slot;
 use super::view::{Dossier, EventRecord, LogLine, Outcome, PluginView, SupervisorView};
@@ -56,6 +57,19 @@ impl Supervisor {
         let (done, wait) = oneshot::channel();
         self.command(Command::Register { manifests, refused, done });
         wait.await.unwrap_or_default();
+    }
+
+    /// Makes what runs what these manifests say: added, removed, and restarted where they changed. A set with an error
+    /// changes nothing, and the answer says why.
+    pub async fn reload(&self, set: Set) -> Reloaded {
+        let (done, wait) = oneshot::channel();
+        self.command(Command::Reload { set: Box::new(set), done });
+        wait.await.unwrap_or_default()
+    }
+
+    /// Says that the manifests could not even be read; nothing changes.
+    pub fn reject(&self, why: &str) {
+        self.shared.recorder.supervisor("config.rejected", serde_json::json!({"problems": [why]}));
     }
 
     /// Wants every registered plugin up that is enabled and not lazy.

@@ -9,5 +9,6 @@ mod lifecycle;
 mod mcp;
 mod once_active;
 mod orphans;
+mod reload;
 mod signals;
 mod stopped;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use outboard_manifest::Set;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Ended;
 use super::run::{Plan, supervise};
@@ -34,11 +35,24 @@ pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ende
     let attach = AttachServer::start(dir, supervisor.clone()).map_err(no_socket)?;
 
     let plan = Plan::new(args, expected, screen);
+    let reloading = tokio::spawn(reload_on_hangup(supervisor.clone(), args.sources.clone()));
     let begin = || supervisor.start_enabled();
     let ended = supervise(&supervisor, &plan, begin, stopped(&supervisor), screen).await;
+    reloading.abort();
     drop(attach);
     control.stop().await;
     ended
+}
+
+/// SIGHUP reads the manifests again. What came of it is an event: `config.applied`, or `config.rejected` with every error.
+async fn reload_on_hangup(supervisor: Supervisor, sources: Vec<PathBuf>) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    while hangups.recv().await.is_some() {
+        match outboard_manifest::load(&sources, None) {
+            Ok(set) => drop(supervisor.reload(set).await),
+            Err(error) => supervisor.reject(&error.to_string()),
+        }
+    }
 }
 
 /// Says everything that is wrong, and refuses what may not be started.
