@@ -60,6 +60,10 @@ fn a_plugin_starts_from_a_clean_state(choice: ContainmentChoice) {
     // Something that the supervisor left open for any child to have.
     let open = File::open("/dev/null").unwrap();
     nix::fcntl::fcntl(&open, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+    // The keeper raises its own limit of open files to the hard one.
+    let open_files = nix::sys::resource::Resource::RLIMIT_NOFILE;
+    let (_, hard) = nix::sys::resource::getrlimit(open_files).unwrap();
+    nix::sys::resource::setrlimit(open_files, hard.min(512), hard).unwrap();
     let mut rig = Rig::new(choice);
     let found = said(&mut rig, |_| {});
     check_clean(&found);
