@@ -1,9 +1,13 @@
 //! The screens of `run`: the way up, what happens then, the way down.
 
+mod row;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
+
+use row::{Row, runs, since, verdict};
 
 use super::change::{Asked, ChangeScreen, ended};
 use super::events::{Fields, about, describe, failure, gave_up, opened};
@@ -49,20 +53,6 @@ pub(in crate::cli) struct RunScreen {
     held: Option<VecDeque<LogLine>>,
     held_dropped: u64,
     down: Option<ChangeScreen>,
-}
-
-struct Row {
-    dialect: String,
-    state: State,
-    awaited: bool,
-    lazy: bool,
-    waiting: bool,
-    starting_since: Timestamp,
-    step: String,
-    explained: Duration,
-    opened: Option<String>,
-    failure: Option<String>,
-    gave_up: Option<String>,
 }
 
 impl RunScreen {
@@ -391,77 +381,4 @@ impl RunScreen {
         let after = format!("  {}  {}", pad_left(took, 6), fit(&words, left));
         screen.toned(&before, Tone::of_state(state), &pad(state.word(), 10), &after);
     }
-}
-
-impl Row {
-    /// It turned to another state: what is said of it, if anything.
-    fn turn(
-        &mut self,
-        to: State,
-        reason: &str,
-        at: Timestamp,
-    ) -> Option<(State, Option<Duration>, String)> {
-        let from = std::mem::replace(&mut self.state, to);
-        let took = since(self.starting_since, at);
-        let served = matches!(from, State::Active | State::Degraded);
-        match to {
-            State::Starting => {
-                self.starting_since = at;
-                self.explained = Duration::ZERO;
-                self.waiting = false;
-                None
-            }
-            // Its health turned; it served before.
-            State::Active | State::Degraded if served => Some((to, None, reason.to_owned())),
-            State::Active | State::Degraded => {
-                let opened = self.opened.as_ref().map(|opened| match self.dialect.as_str() {
-                    "native" => format!("native, {opened}"),
-                    dialect => format!("{dialect} {opened}"),
-                });
-                Some((to, Some(took), opened.unwrap_or_else(|| self.dialect.clone())))
-            }
-            State::Failed => {
-                let words = self.failure.clone().unwrap_or_else(|| reason.to_owned());
-                Some((
-                    to,
-                    None,
-                    match self.gave_up.take() {
-                        Some(gave_up) => format!("{words}; {gave_up}"),
-                        None => words,
-                    },
-                ))
-            }
-            State::Registered if from != State::Registered => {
-                let rests = self.awaited && !self.waiting;
-                self.awaited = false;
-                rests.then(|| (to, None, reason.to_owned()))
-            }
-            State::Registered
-            | State::Loaded
-            | State::Stopping
-            | State::Backoff
-            | State::Unkillable
-            | State::Unknown => None,
-        }
-    }
-}
-
-/// Whether a state is a verdict on a start.
-fn verdict(state: State) -> bool {
-    matches!(
-        state,
-        State::Active | State::Degraded | State::Failed | State::Backoff | State::Unkillable
-    )
-}
-
-/// Whether a state has a process to be stopped.
-fn runs(state: State) -> bool {
-    matches!(
-        state,
-        State::Active | State::Degraded | State::Starting | State::Loaded | State::Stopping
-    )
-}
-
-fn since(began: Timestamp, at: Timestamp) -> Duration {
-    Duration::try_from(at.duration_since(began)).unwrap_or_default()
 }
