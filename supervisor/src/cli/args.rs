@@ -58,6 +58,10 @@ pub(super) enum Verb {
     Why(WhyArgs),
     /// Check manifests, all of them, without starting anything
     Check(CheckArgs),
+    /// Probe plugins now, and print what each reports
+    Health(StatusArgs),
+    /// Print the JSON Schema of manifests, or the names of all events
+    Schema(SchemaArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -250,6 +254,21 @@ pub(super) struct CheckArgs {
     /// Folders of manifests, and single manifests
     #[arg(required = true, value_name = "DIR")]
     pub(super) sources: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct SchemaArgs {
+    /// What is described
+    #[arg(value_enum, default_value_t = SchemaOf::Manifest)]
+    pub(super) of: SchemaOf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    /// A JSON Schema, for editors
+    Manifest,
+    /// Every event name there is, one a line
+    Events,
 }
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// One consistent look at everything.
     fn view(&self) -> SupervisorView;
 
+    /// Probes these, as far as they run, and waits for their answers, each at most its `[health] timeout`.
+    fn check(&self, ids: Vec<PluginId>) -> impl Future<Output = ()> + Send;
+
     /// Wants these up and waits for each one's verdict.
     fn start(&self, ids: Vec<PluginId>) -> impl Future<Output = Vec<Outcome>> + Send;
 

@@ -98,6 +98,16 @@ impl ControlClient {
         }
     }
 
+    /// Probes the plugins that run, now; answers with them as they are then.
+    ///
+    /// # Errors
+    ///
+    /// When an id means nothing (`not_found`).
+    pub async fn health(&self, ids: &[String]) -> Result<api::Status, ClientError> {
+        // As long as the slowest plugin's own `[health] timeout`.
+        self.client.health(given(ids)).await.map_err(rpc_error)
+    }
+
     /// Everything at a glance; no ids mean every plugin, and globs are allowed.
     ///
     /// # Errors

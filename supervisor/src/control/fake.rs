@@ -115,6 +115,10 @@ impl Backend for Fake {
         self.change(format!("restart {}{}", ids.join(" "), if now { " now" } else { "" })).await
     }
 
+    async fn check(&self, ids: Vec<PluginId>) {
+        self.change(format!("check {}", ids.join(" "))).await;
+    }
+
     async fn shutdown(&self, now: bool) -> Vec<Outcome> {
         self.change(format!("shutdown{}", if now { " now" } else { "" })).await
     }

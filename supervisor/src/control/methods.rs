@@ -114,6 +114,16 @@ impl<B: Backend> ControlApiServer for Methods<B> {
         Ok(status)
     }
 
+    async fn health(&self, ids: Option<Vec<String>>) -> RpcResult<api::Status> {
+        let view = self.backend.view();
+        let picked = match &ids {
+            Some(patterns) if !patterns.is_empty() => pick(&view, patterns, false)?,
+            _ => view.plugins.iter().map(|plugin| plugin.snapshot.id.clone()).collect(),
+        };
+        self.backend.check(picked).await;
+        self.status(ids).await
+    }
+
     async fn start(
         &self,
         ids: Option<Vec<String>>,

@@ -15,6 +15,10 @@ pub trait ControlApi {
     #[method(name = "status", param_kind = map)]
     async fn status(&self, ids: Option<Vec<String>>) -> RpcResult<api::Status>;
 
+    /// Probes the plugins that run, now, and answers with all of `ids` (globs allowed; all without) as they are then.
+    #[method(name = "health", param_kind = map)]
+    async fn health(&self, ids: Option<Vec<String>>) -> RpcResult<api::Status>;
+
     /// Wants plugins up. `ids` (globs allowed) or `all` is needed. Answers with each one's outcome, or at once with
     /// `wait: false`. Goes on when the client goes away.
     #[method(name = "start", param_kind = map)]

@@ -15,6 +15,10 @@ impl Backend for Supervisor {
         Supervisor::view(self)
     }
 
+    async fn check(&self, ids: Vec<PluginId>) {
+        self.health_check(&ids).await;
+    }
+
     async fn start(&self, ids: Vec<PluginId>) -> Vec<Outcome> {
         self.change(Change::Start, &ids).await
     }

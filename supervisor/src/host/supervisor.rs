@@ -150,8 +150,14 @@ impl Supervisor {
     /// Probes every plugin that runs, now, and waits for the answers, each at most its `[health] timeout`. Gives all
     /// plugins as they are then.
     pub async fn health_check_all(&self) -> Vec<PluginView> {
+        self.health_check(&self.ids()).await;
+        self.view().plugins
+    }
+
+    /// Probes these plugins, as far as they run, now, and waits for the answers, each at most its `[health] timeout`.
+    pub async fn health_check(&self, ids: &[PluginId]) {
         let mut checks = Vec::new();
-        for slot in self.shared.slots() {
+        for slot in ids.iter().filter_map(|id| self.shared.slot(id)) {
             let link = slot.router().link().cloned();
             if let Some(link) = link {
                 let timeout = slot.manifest().policy.health.timeout;
@@ -162,7 +168,6 @@ impl Supervisor {
             // No answer in time is what the health rules will judge; here it only ends the wait.
             drop(tokio::time::timeout(timeout, check).await);
         }
-        self.view().plugins
     }
 
     /// Ends every plugin, dependents first, then the supervisor. `now` goes straight to the kill; a second call with

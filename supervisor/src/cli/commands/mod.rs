@@ -4,12 +4,14 @@ mod call;
 mod change;
 mod check;
 mod events;
+mod health;
 mod launch;
 mod list;
 mod logs;
 mod notify;
 mod params;
 mod run;
+mod schema;
 mod shutdown;
 mod status;
 mod why;
@@ -33,6 +35,9 @@ pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
     if let Verb::Check(check) = &args.verb {
         return check::run(check, screen);
     }
+    if let Verb::Schema(schema) = &args.verb {
+        return schema::run(schema, screen);
+    }
     let dir = state_dir(args.state_dir.clone(), |name| std::env::var_os(name))?;
     match &args.verb {
         Verb::Run(run) => launch::run(run, &dir, screen).await,
@@ -47,7 +52,9 @@ pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
         Verb::Logs(logs) => logs::run(logs, &dir, screen).await,
         Verb::Events(events) => events::run(events, &dir, screen).await,
         Verb::Why(why) => why::run(why, &dir, screen).await,
+        Verb::Health(health) => health::run(health, &dir, screen).await,
         Verb::Check(check) => check::run(check, screen),
+        Verb::Schema(schema) => schema::run(schema, screen),
     }
 }
 

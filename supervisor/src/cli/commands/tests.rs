@@ -306,3 +306,29 @@ async fn a_supervisor_that_had_to_end_says_so() {
     let exit = supervise(&fake, &plan(None), || {}, lost, &mut screen).await;
     assert_eq!(exit.unwrap_err().exit, Exit::Unavailable);
 }
+
+#[tokio::test]
+async fn health_probes_first_and_a_plugin_that_does_not_run_is_not_in_the_state_asked_for() {
+    let world = World::new(three());
+    let (exit, text) = world.types(&["health", "geo"]).await;
+    assert_eq!(exit, Exit::Done);
+    assert!(text.starts_with("ID") && text.contains("geo") && text.contains("ok"), "{text}");
+    let (exit, text) = world.types(&["health"]).await;
+    assert_eq!(exit, Exit::Unavailable);
+    assert!(text.contains("github") && text.contains("failed"), "{text}");
+    assert_eq!(
+        world.fake.with(|state| state.asked.clone()),
+        ["check geo", "check geo github bash-ls"]
+    );
+}
+
+#[tokio::test]
+async fn schema_needs_no_supervisor_and_is_json_for_editors_and_lines_for_scripts() {
+    let nowhere = std::path::Path::new("nowhere");
+    let (exit, text) = types(nowhere, &["schema"]).await;
+    assert_eq!(exit, Exit::Done);
+    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(schema["properties"]["process"].is_object(), "{text}");
+    let (_, text) = types(nowhere, &["schema", "events"]).await;
+    assert!(text.lines().any(|line| line == "plugin.state"), "{text}");
+}

@@ -36,6 +36,38 @@ pub(in crate::cli) fn status(screen: &mut Screen, status: &Status) {
     screen.line(&counted(status.plugins.iter().map(|plugin| plugin.state)));
 }
 
+/// What each plugin reports of itself, after a probe.
+pub(in crate::cli) fn health(screen: &mut Screen, status: &Status) {
+    if screen.is_json() {
+        screen.json(status);
+        return;
+    }
+    let mut table = Table::new(vec![
+        ("ID", Align::Left),
+        ("HEALTH", Align::Left),
+        ("ANSWERED", Align::Left),
+        ("SAYS", Align::Left),
+    ]);
+    for plugin in &status.plugins {
+        let ago = plugin.health.last_ok_ms_ago.map(Duration::from_millis);
+        let (word, answered) = match plugin.state {
+            State::Active | State::Degraded => (
+                plugin.health.status.word(),
+                ago.map_or_else(|| "-".to_owned(), |ago| format!("{} ago", span(ago))),
+            ),
+            state => (state.word(), "-".to_owned()),
+        };
+        let says = plugin.health.message.clone().unwrap_or_default();
+        table.row(
+            Tone::of_state(plugin.state),
+            vec![plugin.id.clone(), word.to_owned(), answered, says],
+        );
+    }
+    if !status.plugins.is_empty() {
+        table.print(screen);
+    }
+}
+
 /// The ids alone, for scripts; with states in JSON.
 pub(in crate::cli) fn list(screen: &mut Screen, status: &Status) {
     #[derive(serde::Serialize)]
