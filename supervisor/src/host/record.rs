@@ -58,7 +58,7 @@ impl Recorder {
             // is said by whoever dropped them: saying it here would be one more act.
             self.logs.write(&slot.log, generation, LogSource::Host, None, text);
         }
-        slot.remember(record);
+        slot.remember(&record);
     }
 
     /// Whether the plugin may store one more log line now. If not, the line is counted as dropped, and nothing has to

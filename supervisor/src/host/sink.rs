@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 /// Jobs that may wait for the disk at any moment.
-const QUEUE: usize = 8192;
+const QUEUE: usize = 4096;
 
 /// Log files held open at once; more plugins than this take turns.
 const OPEN_FILES: usize = 64;

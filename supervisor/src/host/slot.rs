@@ -76,13 +76,43 @@ pub(crate) struct Told {
 /// What `why` is made of.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    pub timeline: VecDeque<Arc<EventRecord>>,
+    pub timeline: VecDeque<Moment>,
     pub failures: VecDeque<Failure>,
     /// The last words of the generation that failed last, kept when the next one starts to speak.
     pub last_words: Vec<String>,
     pub stderr_lines: u64,
     pub lost: Lost,
     pub used: Used,
+}
+
+/// One event of a timeline, packed: a thousand plugins keep theirs.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    seq: u64,
+    at_us: i64,
+    generation: u64,
+    event: &'static str,
+    /// JSON text of an object.
+    fields: Box<str>,
+}
+
+impl Moment {
+    fn pack(record: &EventRecord) -> Self {
+        let EventRecord { seq, at_us, generation, event, .. } = *record;
+        let fields = serde_json::to_string(&record.fields).unwrap_or_default().into();
+        Self { seq, at_us, generation, event, fields }
+    }
+
+    fn unpack(&self, plugin: &PluginId) -> EventRecord {
+        EventRecord {
+            seq: self.seq,
+            at_us: self.at_us,
+            plugin: Some(plugin.clone()),
+            generation: self.generation,
+            event: self.event,
+            fields: serde_json::from_str(&self.fields).unwrap_or_default(),
+        }
+    }
 }
 
 /// Calls that ended with one generation.
@@ -299,13 +329,21 @@ impl Slot {
         }
     }
 
+    /// The events of one generation that are still kept, oldest first.
+    #[must_use]
+    pub(crate) fn timeline(&self, generation: u64) -> Vec<EventRecord> {
+        let history = self.history();
+        let of_it = history.timeline.iter().filter(|moment| moment.generation == generation);
+        of_it.map(|moment| moment.unpack(&self.id)).collect()
+    }
+
     /// Adds an event to the timeline.
-    pub(crate) fn remember(&self, record: Arc<EventRecord>) {
+    pub(crate) fn remember(&self, record: &EventRecord) {
         let mut history = self.history();
         if history.timeline.len() == TIMELINE {
             history.timeline.pop_front();
         }
-        history.timeline.push_back(record);
+        history.timeline.push_back(Moment::pack(record));
     }
 
     /// Adds a failure, with the words that were heard until then.

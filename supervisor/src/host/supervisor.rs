@@ -248,16 +248,16 @@ impl Supervisor {
     pub fn why(&self, id: &str) -> Option<Dossier> {
         let slot = self.shared.slot(id)?;
         let view = plugin_view(&slot, &self.shared);
+        let generation = slot.history().failures.back()?.generation;
+        let timeline = slot.timeline(generation);
         let history = slot.history();
         let failure = history.failures.back()?.clone();
-        let generation = failure.generation;
         let lost = Some(&history.lost).filter(|lost| lost.generation == generation);
         let used = Some(history.used).filter(|used| used.generation == generation);
-        let of_failure = |record: &&Arc<EventRecord>| record.generation == failure.generation;
         Some(Dossier {
             last_words: history.last_words.clone(),
             stderr_lines: history.stderr_lines,
-            timeline: history.timeline.iter().filter(of_failure).map(|r| (**r).clone()).collect(),
+            timeline,
             lost: lost.map_or_else(Vec::new, |lost| lost.calls.clone()),
             lost_total: lost.map_or(0, |lost| lost.total),
             earlier: history.failures.iter().rev().skip(1).rev().cloned().collect(),

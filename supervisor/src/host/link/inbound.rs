@@ -247,6 +247,10 @@ impl Link {
                     check.send(()).unwrap_or_default();
                 }
                 self.slot.learn(state.dialect.hint());
+                if state.peer.in_flight() == 0 {
+                    // Quiet again: most plugins are, most of the time.
+                    state.peer.relax();
+                }
                 self.tell(Event::ProbeAnswered);
             }
             Tag::Shutdown => self.tell(Event::Asked),
