@@ -12,7 +12,7 @@
 //! | `brain` | the brain's end: [`Keeper`], [`Sweep`] after a keeper's death |
 //! | `server` | the keeper process: one poll, orders before sweeps, one sweep pass a turn |
 //! | `extinguish` | ends everything below a process; the end is the kernel's `ECHILD`, never a walk |
-//! | [`cgroup`](probe), [`probe`] | containment level 1: which is possible, leaves, `cgroup.kill` |
+//! | [`probe`], `cgroup`, `fleets` | containment level 1: which is possible, leaves, `cgroup.kill` |
 //! | [`reaper`] | at the next start: removes what a double kill may have left |
 //! | [`pidfd`] | signals that cannot reach the wrong process |
 //! | `protocol`, `blueprint` | messages between the two: fixed packets, and a sealed memfd for what is long |
@@ -33,6 +33,7 @@ mod blueprint;
 mod brain;
 mod cgroup;
 mod extinguish;
+mod fleets;
 mod protocol;
 mod server;
 mod switches;

@@ -8,7 +8,6 @@ use std::ffi::CString;
 use std::fmt;
 use std::fs;
 use std::io::Write;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use crate::cgroup::{Fleet, errno, remove_tree};
+use crate::fleets::{fleet_name, is_own_leaf, make_dir, make_fleet, own_leaf, remove_forgotten};
 use crate::reaper::RunMark;
 use crate::settings::{ContainmentChoice, Controllers};
 
@@ -104,45 +104,11 @@ pub(crate) fn prepare(choice: ContainmentChoice, run: &RunMark) -> Result<Prepar
     }
     let site = site()?;
     let path = site.dir.join(fleet_name(run));
-    make_dir(&path).map_err(Shortfall::Failed)?;
+    remove_forgotten(&site.dir);
+    let dir = make_fleet(&path).map_err(Shortfall::Failed)?;
     let (controllers, shortfall) = enable(&site, &path, run);
-    let opened = nix::fcntl::open(
-        &path,
-        nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_CLOEXEC,
-        nix::sys::stat::Mode::empty(),
-    );
-    match opened {
-        Ok(dir) => Ok(Prepared { fleet: Fleet::new(dir, controllers), path, shortfall }),
-        Err(e) => {
-            remove_tree(path, 0);
-            Err(Shortfall::Failed(e))
-        }
-    }
+    Ok(Prepared { fleet: Fleet::new(dir.into(), controllers), path, shortfall })
 }
-
-/// Opens a fleet of this run, or of an earlier one, if it is there.
-pub(crate) fn open_fleet(path: &Path) -> nix::Result<Fleet> {
-    let flags =
-        nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_CLOEXEC;
-    let dir: OwnedFd = nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?;
-    let fleet = Fleet::new(dir, Controllers::default());
-    // A folder that is no cgroup is not ours, whatever its name.
-    fleet.is_populated()?;
-    Ok(fleet)
-}
-
-pub(crate) fn fleet_name(run: &RunMark) -> String {
-    format!("outboard-{run}")
-}
-
-/// The leaf of brain and keeper, beside the fleet, which `cgroup.kill` must not reach.
-pub(crate) fn own_leaf(fleet: &Path) -> PathBuf {
-    let mut name = fleet.as_os_str().to_owned();
-    name.push(OWN_LEAF_SUFFIX);
-    name.into()
-}
-
-const OWN_LEAF_SUFFIX: &str = ".self";
 
 /// Where this process is in the cgroup v2 hierarchy, as a path that can be opened.
 fn own_dir() -> Option<PathBuf> {
@@ -150,8 +116,7 @@ fn own_dir() -> Option<PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let dir = locate(&mounts, &own)?;
     // A second keeper of the same run: this process sits in the leaf that it made for the first one.
-    let leaf = dir.file_name()?.to_str()?;
-    if leaf.starts_with("outboard-") && leaf.ends_with(OWN_LEAF_SUFFIX) {
+    if is_own_leaf(&dir) {
         return dir.parent().map(Path::to_owned);
     }
     Some(dir)
@@ -232,13 +197,6 @@ fn move_into(dir: &Path) -> nix::Result<()> {
     write(&dir.join("cgroup.procs"), "0")
 }
 
-fn make_dir(dir: &Path) -> nix::Result<()> {
-    match fs::create_dir(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        other => other.map_err(errno),
-    }
-}
-
 fn write(path: &Path, text: &str) -> nix::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).open(path).map_err(errno)?;
     file.write_all(text.as_bytes()).map_err(errno)
@@ -275,11 +233,5 @@ mod tests {
         assert_eq!(locate(NAMESPACED, "0::/elsewhere\n"), None);
         assert_eq!(locate(UNIFIED, "4:memory:/x\n"), None);
         assert_eq!(locate("1 1 0:1 / / rw - ext4 disk rw\n", "0::/\n"), None);
-    }
-
-    #[test]
-    fn an_ordinary_folder_is_no_fleet() {
-        let folder = tempfile::tempdir().expect("folder");
-        assert_eq!(open_fleet(folder.path()).expect_err("no cgroup"), Errno::ENOENT);
     }
 }

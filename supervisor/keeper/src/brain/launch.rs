@@ -14,8 +14,9 @@ use super::client::Keeper;
 use crate::cgroup::remove_tree;
 use crate::entry;
 use crate::error::KeeperError;
+use crate::fleets::own_leaf;
 use crate::pidfd::Pidfd;
-use crate::probe::{Prepared, Shortfall, own_leaf, prepare};
+use crate::probe::{Prepared, Shortfall, prepare};
 use crate::protocol::{FromKeeper, Malformed, SIZE, ToKeeper};
 use crate::reaper::random;
 use crate::settings::{

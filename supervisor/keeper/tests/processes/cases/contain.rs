@@ -3,7 +3,7 @@
 use std::fs;
 
 use outboard_keeper::probe::{Shortfall, site};
-use outboard_keeper::{CgroupLimits, ContainmentChoice, ExitStatus, Level};
+use outboard_keeper::{CgroupLimits, ContainmentChoice, ExitStatus, Level, RunMark};
 
 use crate::rig::Rig;
 use crate::runner::skip;
@@ -16,6 +16,7 @@ super::cases![
     Cgroup:
         each_plugin_has_a_leaf_until_it_is_gone,
         the_fleet_goes_with_its_keeper,
+        a_forgotten_fleet_goes_at_a_start_and_one_in_use_stays,
         memory_is_limited_where_it_can_be;
 ];
 
@@ -69,6 +70,23 @@ fn the_fleet_goes_with_its_keeper(choice: ContainmentChoice) {
     drop(rig);
     world::wait_for_nobody();
     assert!(!fleet.exists());
+}
+
+fn a_forgotten_fleet_goes_at_a_start_and_one_in_use_stays(choice: ContainmentChoice) {
+    let site = site().unwrap().dir;
+    let make = |run: RunMark| {
+        let path = site.join(format!("outboard-{run}"));
+        fs::create_dir_all(path.join("leaf.1")).unwrap();
+        path
+    };
+    let forgotten = make(RunMark::random().unwrap());
+    // Without a plugin in it, only its keeper holds it.
+    let first = Rig::new(choice);
+    let in_use = first.keeper.containment().fleet.clone().unwrap();
+    let second = Rig::new(choice);
+    assert!(!forgotten.exists());
+    assert!(in_use.exists());
+    drop((first, second));
 }
 
 fn memory_is_limited_where_it_can_be(choice: ContainmentChoice) {
