@@ -287,7 +287,10 @@ impl Dispatcher {
                 }
             }
             Command::Shutdown { now: at_once, done } => {
-                self.ending = true;
+                if !std::mem::replace(&mut self.ending, true) {
+                    let fields = json!({"now": at_once});
+                    self.shared.recorder.supervisor("supervisor.stopping", fields);
+                }
                 let keys: Vec<Key> = self.fleet.keys().collect();
                 self.waiters.add(&self.fleet, Change::Stop { now: at_once }, keys, done, now);
                 let effects = self.fleet.shutdown(now, at_once);

@@ -65,3 +65,19 @@ fn it_gives_up_in_the_time_that_it_is_given() {
     assert_eq!(run.ended().code, Some(5), "{}", run.stderr());
     assert!(run.stderr().contains("slow"), "{}", run.stderr());
 }
+
+#[test]
+fn what_one_plugin_lacks_here_refuses_all_with_exit_6() {
+    let world = World::new();
+    world.chaos("well", "serve");
+    world.manifest(
+        "poor",
+        "[process]\ncommand = [\"true\"]\nenv = { T = { from_env = \"NOT_SET_ANYWHERE\" } }\n",
+    );
+    let run = world.launch(&ONCE);
+    assert_eq!(run.ended().code, Some(6));
+    let told = run.stderr();
+    for part in ["NOT_SET_ANYWHERE is not set", "poor.toml:3", "nothing was started"] {
+        assert!(told.contains(part), "`{part}` in {told}");
+    }
+}

@@ -17,8 +17,11 @@ use crate::control::{AttachServer, ControlServer};
 use crate::host::{End, StartError, StateDirError, Supervisor};
 
 pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ended {
-    let set = outboard_manifest::load(&args.sources, None)
+    let mut set = outboard_manifest::load(&args.sources, None)
         .map_err(|error| Trouble::new(Exit::Usage, error.to_string()).help("outboard run DIR"))?;
+    if strict(args) {
+        set.look_around(&std::env::vars_os().collect::<Vec<_>>());
+    }
     judge(&set, args, screen)?;
 
     let sources: Vec<PathBuf> = args.sources.iter().map(|path| absolute(path)).collect();
@@ -63,14 +66,23 @@ fn judge(set: &Set, args: &RunArgs, screen: &mut Screen) -> Result<(), Trouble> 
     let here = std::env::current_dir().unwrap_or_default();
     screen.complain(&set.render(&here));
     let settings = set.settings_problems.iter().any(outboard_manifest::Problem::is_error);
-    if settings || set.has_errors() && (args.strict || args.once_active) {
+    if settings || set.has_errors() && strict(args) {
         let why = match settings {
             true => "what is wrong concerns every plugin",
             false => "--strict: one bad manifest refuses all",
         };
         return Err(Trouble::new(Exit::Usage, "nothing was started").cause(why));
     }
+    if set.lacks_surroundings() {
+        return Err(Trouble::new(Exit::Unavailable, "nothing was started")
+            .cause("--strict: what one plugin lacks here refuses all"));
+    }
     Ok(())
+}
+
+/// `--once-active` is for CI, where a set that is not whole never becomes what it was meant to be.
+fn strict(args: &RunArgs) -> bool {
+    args.strict || args.once_active
 }
 
 fn expected(set: &Set) -> Expected {
