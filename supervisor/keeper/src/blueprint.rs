@@ -207,7 +207,7 @@ mod tests {
                 c"OUTBOARD_KEY=stale".to_owned(),
             ],
             extra_fds: vec![(null(), 7)],
-            cwd: Some(c"/tmp".to_owned()),
+            cwd: Some(c"/srv".to_owned()),
             umask: Some(0o22),
             rlimits: vec![Rlimit { resource: 7, soft: 10, hard: u64::MAX }],
             user: Some(Credentials { uid: 1, gid: 2, groups: vec![3, 4] }),
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(back.argv, [c"a", c"", c"b c"]);
         let mark = CString::new(format!("OUTBOARD_RUN={}", "ab".repeat(16))).expect("text");
         assert_eq!(back.env, [c"A=1", c"OUTBOARD_RUNNER=kept", &*mark, c"OUTBOARD_KEY=2a"]);
-        assert_eq!(back.cwd, Some(c"/tmp"));
+        assert_eq!(back.cwd, Some(c"/srv"));
         assert_eq!(back.name, c"a_b__.2a");
         assert_eq!(back.targets, [7]);
         assert_eq!(

@@ -72,7 +72,7 @@ fn ready() {
     out.flush().ok();
 }
 
-/// Until it is killed; a minute at most, should a test lose it.
+/// Until it is killed; not for ever, should a test lose it.
 fn idle() -> ! {
     // SAFETY: a timer with the default action, and a wait for signals.
     unsafe {

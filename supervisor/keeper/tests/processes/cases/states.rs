@@ -92,7 +92,7 @@ fn a_plugin_runs_as_another_user(choice: ContainmentChoice) {
         skip("needs root");
     }
     // The program must be reachable for that user, wherever it was built.
-    let folder = tempfile::Builder::new().prefix("keeper").tempdir_in("/tmp").unwrap();
+    let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .unwrap();
     let copy = folder.path().join("plugin");
