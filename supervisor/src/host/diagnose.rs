@@ -29,6 +29,8 @@ pub(super) fn diagnose(step: Step, errno: i32, program: &Path, cwd: &Path) -> Di
             (false, "fd-limit", "no file descriptor can be had now".to_owned())
         }
         (_, Errno::ENOMEM) => (false, "memory", "no memory can be had now".to_owned()),
+        // Somebody else tidied up below us, or is about to: the next try makes a new one.
+        (Step::Cgroup, error) => (false, "cgroup", format!("no cgroup for it: {}", error.desc())),
         (Step::Cwd, Errno::ENOENT) => {
             (true, "cwd-missing", format!("the working directory {} does not exist", cwd.display()))
         }
