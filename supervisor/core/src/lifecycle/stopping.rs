@@ -162,6 +162,10 @@ impl Stopping {
     /// Up one rung; past the last one it is `unkillable`.
     fn next_rung(mut self, p: &mut Common, cx: &mut Cx<'_>) -> State {
         self.leave_rung(cx.now);
+        self.climb_on(p, cx)
+    }
+
+    fn climb_on(mut self, p: &mut Common, cx: &mut Cx<'_>) -> State {
         let Some((rung, within)) = self.ladder.next() else {
             return self.give_in(p, cx);
         };
@@ -177,14 +181,10 @@ impl Stopping {
 
     /// There was no drain: the record does not know of one.
     fn drained_at_once(self, p: &mut Common, cx: &mut Cx<'_>) -> State {
-        let draining = matches!(self.stage, Stage::Rung { rung: Rung::Drain, .. });
-        let steps = self.record.len();
-        match self.reached(Rung::Drain, p, cx) {
-            State::Stopping(mut stopping) if draining => {
-                stopping.record.truncate(steps);
-                State::Stopping(stopping)
-            }
-            state => state,
+        match self.stage {
+            Stage::Rung { rung: Rung::Drain, .. } => self.climb_on(p, cx),
+            // An answer that came after its rung.
+            Stage::Rung { .. } | Stage::Sweep { .. } => State::Stopping(self),
         }
     }
 
