@@ -1,11 +1,10 @@
 //! A thousand plugins: up, memory, idle, and gone after the supervisor is killed.
 
 use std::fs;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::report::Sample;
-use crate::world::{World, beside};
+use crate::world::{World, echo_manifest};
 
 const PLUGINS: usize = 1000;
 
@@ -22,23 +21,12 @@ pub(crate) fn measure() -> Vec<Sample> {
 
 fn memory_of(plugins: usize) -> (f64, Vec<Sample>) {
     let world = World::new();
-    let echo = beside("floor/echo");
     for n in 0..plugins {
-        let text =
-            format!("dialect = \"mcp\"\n[process]\ncommand = [\"{}\", \"nl\"]\n", echo.display());
-        world.manifest(&format!("p{n:04}"), &text);
+        world.manifest(&format!("p{n:04}"), &echo_manifest());
     }
-    world.manifest("zz", &crate::world::echo_manifest());
+    world.manifest("zz", &echo_manifest());
     let began = Instant::now();
-    let mut running = Command::new(beside("outboard"))
-        .arg("run")
-        .arg(world.manifests())
-        .arg("--state-dir")
-        .arg(world.state())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("outboard was built beside this");
+    let mut running = world.outboard();
     let events = world.state().join("events.jsonl");
     let active = || {
         let text = fs::read_to_string(&events).unwrap_or_default();

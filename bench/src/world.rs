@@ -1,6 +1,7 @@
 //! A supervisor to measure, in this process or as the `outboard` binary.
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use outboard::host::Supervisor;
 use tempfile::TempDir;
@@ -36,6 +37,19 @@ impl World {
     pub(crate) fn manifest(&self, id: &str, text: &str) {
         std::fs::write(self.manifests().join(format!("{id}.toml")), text)
             .expect("the folder is ours");
+    }
+
+    /// `outboard run` on all manifests, as a process of its own.
+    pub(crate) fn outboard(&self) -> Child {
+        Command::new(beside("outboard"))
+            .arg("run")
+            .arg(self.manifests())
+            .arg("--state-dir")
+            .arg(self.state())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("outboard was built beside this")
     }
 
     /// A supervisor in this process with all manifests registered.

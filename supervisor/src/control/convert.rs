@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use outboard_core::{Class, HealthName, StateName, Time};
+use outboard_core::{HealthName, StateName, Time};
 
 use super::{api, note};
 use crate::host::{
@@ -138,22 +138,6 @@ fn rung(rung: outboard_core::Rung) -> api::Rung {
     }
 }
 
-fn class(class: Class) -> &'static str {
-    match class {
-        Class::Config => "config",
-        Class::Spawn => "spawn",
-        Class::Handshake => "handshake",
-        Class::Protocol => "protocol",
-        Class::Exit => "exit",
-        Class::Signal => "signal",
-        Class::Oom => "oom",
-        Class::Hang => "hang",
-        Class::Unhealthy => "unhealthy",
-        Class::Dependency => "dependency",
-        Class::Keeper => "keeper",
-    }
-}
-
 fn exit(exit: &outboard_core::Exit) -> api::Exit {
     match exit {
         outboard_core::Exit::Code(code) => api::Exit { code: Some(*code), ..Default::default() },
@@ -172,7 +156,7 @@ fn failure(f: &outboard_core::Failure, clocks: Clocks) -> api::Failure {
 /// A failure without its time: for notes, which say when in other words.
 pub(super) fn failure_words(f: &outboard_core::Failure) -> api::Failure {
     api::Failure {
-        class: class(f.class).to_owned(),
+        class: crate::observe::class(f.class).to_owned(),
         detail: f.detail.detail.to_owned(),
         message: f.detail.message.clone(),
         at: String::new(),

@@ -33,8 +33,6 @@ pub(crate) struct Journal {
 struct Inner {
     next_seq: u64,
     ring: VecDeque<Arc<EventRecord>>,
-    /// Events that the queue to the disk had no room for, since the last that went in.
-    unsaved: u64,
 }
 
 impl Journal {
@@ -44,7 +42,7 @@ impl Journal {
         let last = tail::last_lines(&file, 1, |_| true).pop();
         let next_seq = last.and_then(|l| parse(&l)).map_or(1, |record| record.seq + 1);
         Self {
-            inner: Mutex::new(Inner { next_seq, ring: VecDeque::new(), unsaved: 0 }),
+            inner: Mutex::new(Inner { next_seq, ring: VecDeque::new() }),
             listeners: broadcast::channel(LAG).0,
             sink,
             file,
@@ -70,10 +68,9 @@ impl Journal {
         }
         inner.ring.push_back(record.clone());
         let line = to_json(&record).into();
-        if !self.sink.offer(Job::Append { file: self.file.clone(), line, limits: self.limits }) {
-            // The ring and the listeners have it; the gap in `seq` tells readers of the file.
-            inner.unsaved += 1;
-        }
+        let job = Job::Append { file: self.file.clone(), line, limits: self.limits };
+        // The ring and the listeners have it; the gap in `seq` tells readers of the file.
+        let _saved = self.sink.offer(job);
         drop(inner);
         // No listener is no error.
         self.listeners.send(record.clone()).unwrap_or_default();

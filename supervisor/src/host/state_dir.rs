@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    lock: Flock<File>,
+    /// Held for as long as this lives.
+    _lock: Flock<File>,
 }
 
 /// Why a state directory cannot be used.
@@ -96,7 +97,7 @@ impl StateDir {
             .mode(0o700)
             .create(path.join("logs"))
             .map_err(|e| io("make its logs folder", e))?;
-        Ok(Self { path: path.to_owned(), lock })
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// Who holds `path` now; `None` when nobody does.
@@ -131,12 +132,6 @@ impl StateDir {
             fs::rename(&path, self.file("state.json.unreadable")).unwrap_or_default();
             Kept::default()
         })
-    }
-
-    /// The descriptor of the lock.
-    #[must_use]
-    pub fn lock_file(&self) -> &File {
-        &self.lock
     }
 }
 
