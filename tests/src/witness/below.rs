@@ -31,6 +31,21 @@ fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
+impl Process {
+    /// The process of this number; `None` when there is none.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        look_at(pid)
+    }
+
+    /// Whether it still runs: asked by number and start, so also right while it is handed to a new parent, when no
+    /// walk from above meets it.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        look_at(self.pid).is_some_and(|now| now.start == self.start && now.state != 'Z')
+    }
+}
+
 /// One process; `None` when it has gone.
 pub(super) fn look_at(pid: u32) -> Option<Process> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use outboard_tests::clock::{Stopwatch, wait_until};
+use outboard_tests::witness::Process;
 use outboard_tests::world::{toml_list, toml_text};
 use outboard_tests::{Attach, Running, World, long, say};
 use serde_json::json;
@@ -339,7 +340,7 @@ fn what_is_left_when_both_are_killed_is_gone_before_the_next_start() {
     world.chaos("clinging", &CLINGING.replace("  scrub\n", ""));
     let first = world.run();
     first.active("clinging");
-    let daemon = world.gates().report("daemon").pid;
+    let daemon = Process::of(world.gates().report("daemon").pid).unwrap();
     world.gates().report("child");
     let keeper = first.keeper_pid();
     world.freeze(first.pid);
@@ -347,13 +348,12 @@ fn what_is_left_when_both_are_killed_is_gone_before_the_next_start() {
     world.witness().signal(keeper, libc::SIGKILL);
     first.signal(libc::SIGKILL);
     first.ended();
-    let is_left = || world.witness().below().iter().any(|process| process.pid == daemon);
-    assert!(is_left(), "nobody was there to end it");
+    assert!(daemon.lives(), "nobody was there to end it");
     let second = world.run();
     let removed = second.event(|event| event.event == "reaper.removed");
     assert!(removed.number("n") >= 1, "{removed}");
     let spawned = second.event(|event| event.event == "plugin.spawned");
     assert!(removed.seq < spawned.seq, "before anything is started");
-    assert!(!is_left(), "{:#?}", second.plugin_processes());
+    assert!(!daemon.lives(), "{:#?}", second.plugin_processes());
     second.active("clinging");
 }
