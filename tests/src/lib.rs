@@ -11,6 +11,8 @@
 //! | [`gates`] | the folder that scripted plugins (`plugins/chaos`) share with the test |
 //! | [`attach`], [`control`] | plain clients of the two sockets |
 //! | [`event`], [`tail`] | the journal, read as it grows |
+//! | [`fault`], [`neighbour`] | what the rows of the fault table share: witness, growth, a healthy plugin beside the bad one |
+//! | [`table`] | the fault table as data: rows, skips, guards, tests |
 //! | [`runtimes`] | programs that a test needs: ours, which must be built, and others, which may be missing |
 //! | [`clock`] | the one clock: bounds against hanging, and figures for people |
 //!
@@ -24,9 +26,12 @@ pub mod attach;
 pub mod clock;
 pub mod control;
 pub mod event;
+pub mod fault;
 pub mod gates;
+pub mod neighbour;
 pub mod running;
 pub mod runtimes;
+pub mod table;
 pub mod tail;
 pub mod witness;
 pub mod world;

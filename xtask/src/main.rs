@@ -7,6 +7,7 @@
 mod bench;
 mod check;
 mod demo;
+mod faults;
 mod setup;
 mod shell;
 mod suite;
@@ -18,6 +19,8 @@ use shell::Failure;
 const USAGE: &str = "\
 cargo xtask demo [--once-active] […]   supervise everything in manifests/ until Ctrl-C; the rest goes to `outboard run`
 cargo xtask test                       every test, in tiers, with what each took
+cargo xtask faults [ID…] [--long]      the fault table, made and printed: all of it, a family (WIRE) or a row (WIRE-03)
+cargo xtask guards [NAME…]             breaks what makes the rows hold, one at a time, and asks that they go red
 cargo xtask check                      formatting, lints, licences and sources of dependencies
 cargo xtask deny                       the last of these alone
 cargo xtask bench [ROUNDS]             figures beside a floor in C (needs `cc`)
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
         "demo" => demo::run(&rest),
         "test" => suite::run(),
         "bench" => bench::run(&rest),
+        "faults" => faults::table(&rest),
+        "guards" => faults::guards(&rest),
         "check" => check::run(),
         "setup" => setup::run(),
         "deny" => check::deny(),

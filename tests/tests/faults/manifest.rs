@@ -1,0 +1,1 @@
+//! Family of the fault table.
