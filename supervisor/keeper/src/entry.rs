@@ -22,7 +22,10 @@ pub(crate) const VARIABLE: &str = "OUTBOARD_KEEPER";
 /// To be called first thing in `main`, before any thread is started and any descriptor opened. Whoever only has the
 /// name, or only the variable, is not meant: the descriptor must be a packet socket in which a greeting with the same
 /// token already lies.
+///
+/// Likewise the throw-away processes of [`crate::trial`].
 pub fn run_if_keeper() {
+    crate::trial::run_if_actor();
     if let Some(invitation) = invitation() {
         server::serve(invitation);
     }

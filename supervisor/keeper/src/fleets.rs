@@ -79,6 +79,13 @@ pub(crate) fn remove_forgotten(site: &Path) {
     }
 }
 
+/// Removes the leaf of a brain that has ended, if it is of this run.
+pub(crate) fn forget(fleet: &Path, run: &RunMark) {
+    if fleet.file_name().is_some_and(|name| name == fleet_name(run).as_str()) {
+        remove_tree(own_leaf(fleet), 0);
+    }
+}
+
 fn forgotten(path: &Path) -> Option<Fleet> {
     let dir = open_dir(path).ok()?;
     dir.try_lock().ok()?;

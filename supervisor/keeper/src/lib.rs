@@ -14,6 +14,7 @@
 //! | `extinguish` | ends everything below a process; the end is the kernel's `ECHILD`, never a walk |
 //! | [`probe`], `cgroup`, `fleets` | containment level 1: which is possible, leaves, `cgroup.kill` |
 //! | [`reaper`] | at the next start: removes what a double kill may have left |
+//! | [`trial`] | tries what this machine can do, with throw-away processes |
 //! | [`pidfd`] | signals that cannot reach the wrong process |
 //! | `protocol`, `blueprint` | messages between the two: fixed packets, and a sealed memfd for what is long |
 //! | `sys` | system calls; nearly all of the `unsafe` |
@@ -28,6 +29,7 @@ pub mod pidfd;
 pub mod probe;
 pub mod reaper;
 pub mod settings;
+pub mod trial;
 
 mod blueprint;
 mod brain;

@@ -48,22 +48,33 @@ impl Shortfall {
             Shortfall::NotAskedFor | Shortfall::NoCgroup2 | Shortfall::Failed(_) => None,
         }
     }
+
+    /// The reason alone.
+    pub fn reason(self) -> String {
+        let words = match self {
+            Shortfall::NotAskedFor => "cgroups were not asked for",
+            Shortfall::NoCgroup2 => "there is no cgroup v2 here",
+            Shortfall::NotDelegated => "the own cgroup is not delegated to this user",
+            Shortfall::Failed(e) => return format!("the own cgroup cannot be used: {}", e.desc()),
+            Shortfall::NoControllers => "no controllers are available",
+            Shortfall::NotAlone => "other processes share the own cgroup",
+        };
+        words.to_owned()
+    }
 }
 
 impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Shortfall::NotAskedFor => "cgroups were not asked for",
-            Shortfall::NoCgroup2 => "there is no cgroup v2 here",
-            Shortfall::NotDelegated => "the own cgroup is not delegated to this user",
-            Shortfall::Failed(e) => {
-                return write!(f, "the own cgroup cannot be used: {}", e.desc());
+        f.write_str(&self.reason())?;
+        match self {
+            Shortfall::NoControllers | Shortfall::NotAlone => {
+                f.write_str(", so limits are not enforced")
             }
-            Shortfall::NoControllers => "no controllers are available, so limits are not enforced",
-            Shortfall::NotAlone => {
-                "other processes share the own cgroup, so limits are not enforced"
-            }
-        })
+            Shortfall::NotAskedFor
+            | Shortfall::NoCgroup2
+            | Shortfall::NotDelegated
+            | Shortfall::Failed(_) => Ok(()),
+        }
     }
 }
 

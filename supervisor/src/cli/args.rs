@@ -58,6 +58,8 @@ pub(super) enum Verb {
     Why(WhyArgs),
     /// Check manifests, all of them, without starting anything
     Check(CheckArgs),
+    /// Try what this machine can do for plugins, with throw-away processes
+    Doctor(DoctorArgs),
     /// Probe plugins now, and print what each reports
     Health(StatusArgs),
     /// Print the JSON Schema of manifests, or the names of all events
@@ -253,6 +255,13 @@ pub(super) struct WhyArgs {
 pub(super) struct CheckArgs {
     /// Folders of manifests, and single manifests
     #[arg(required = true, value_name = "DIR")]
+    pub(super) sources: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct DoctorArgs {
+    /// Folders of manifests, and single manifests: judges what they ask for
+    #[arg(value_name = "DIR")]
     pub(super) sources: Vec<PathBuf>,
 }
 

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod broken;
+mod doctor;
 mod harness;
 mod lifecycle;
 mod mcp;

@@ -26,15 +26,15 @@ pub struct SweepPlan {
 }
 
 impl SweepPlan {
+    /// For a process of which everything below is to go, and that is a child subreaper.
+    pub(crate) fn of_children(run: RunMark) -> SweepPlan {
+        let limit = Duration::from_secs(10);
+        SweepPlan { run, fleet: None, adopts: true, spare: Vec::new(), limit }
+    }
+
     /// For a brain whose one child is its keeper, and that is a child subreaper.
     pub fn new(run: RunMark, containment: &Containment) -> SweepPlan {
-        SweepPlan {
-            run,
-            fleet: containment.fleet.clone(),
-            adopts: true,
-            spare: Vec::new(),
-            limit: Duration::from_secs(10),
-        }
+        SweepPlan { fleet: containment.fleet.clone(), ..SweepPlan::of_children(run) }
     }
 }
 

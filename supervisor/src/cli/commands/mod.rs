@@ -3,6 +3,7 @@
 mod call;
 mod change;
 mod check;
+mod doctor;
 mod events;
 mod health;
 mod launch;
@@ -31,9 +32,12 @@ pub(super) type Ended = Result<Exit, Trouble>;
 
 /// Does what was typed.
 pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
-    // `check` needs no supervisor, and no home folder either.
+    // These need no supervisor, and no home folder either.
     if let Verb::Check(check) = &args.verb {
         return check::run(check, screen);
+    }
+    if let Verb::Doctor(doctor) = &args.verb {
+        return doctor::run(doctor, screen);
     }
     if let Verb::Schema(schema) = &args.verb {
         return schema::run(schema, screen);
@@ -54,6 +58,7 @@ pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
         Verb::Why(why) => why::run(why, &dir, screen).await,
         Verb::Health(health) => health::run(health, &dir, screen).await,
         Verb::Check(check) => check::run(check, screen),
+        Verb::Doctor(doctor) => doctor::run(doctor, screen),
         Verb::Schema(schema) => schema::run(schema, screen),
     }
 }

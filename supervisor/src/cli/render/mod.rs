@@ -4,6 +4,7 @@
 //! standard output; progress, warnings and errors go to standard error.
 
 pub(super) mod change;
+pub(super) mod doctor;
 pub(super) mod events;
 pub(super) mod json;
 pub(super) mod logs;

@@ -9,6 +9,7 @@ mod states;
 mod stops;
 mod switches;
 mod trees;
+mod trials;
 
 use outboard_keeper::ContainmentChoice;
 
@@ -34,6 +35,7 @@ pub const CASES: &[&[Case]] = &[
     leftovers::CASES,
     contain::CASES,
     switches::CASES,
+    trials::CASES,
     figures::CASES,
 ];
 
