@@ -61,7 +61,7 @@ pub(super) enum Verb {
     /// Try what this machine can do for plugins, with throw-away processes
     Doctor(DoctorArgs),
     /// Probe plugins now, and print what each reports
-    Health(StatusArgs),
+    Health(HealthArgs),
     /// Print the JSON Schema of manifests, or the names of all events
     Schema(SchemaArgs),
 }
@@ -109,6 +109,17 @@ pub(super) struct ShutdownArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct StatusArgs {
+    /// Only these plugins; globs such as 'vendor-*' are allowed
+    #[arg(value_name = "ID")]
+    pub(super) ids: Vec<String>,
+
+    /// Show it again whenever something has changed, until Ctrl-C
+    #[arg(long)]
+    pub(super) watch: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct HealthArgs {
     /// Only these plugins; globs such as 'vendor-*' are allowed
     #[arg(value_name = "ID")]
     pub(super) ids: Vec<String>,
@@ -301,7 +312,7 @@ mod tests {
     fn what_does_not_exist_yet_is_unknown() {
         for words in [
             &["outboard", "reload"][..],
-            &["outboard", "status", "--watch"],
+            &["outboard", "health", "--watch"],
             &["outboard", "run", "m", "--detach"],
             &["outboard", "logs"],
             &["outboard", "stop", "geo", "--all"],

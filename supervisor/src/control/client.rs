@@ -53,6 +53,9 @@ pub enum ClientError {
     Foreign { reason: String },
 }
 
+/// Events as they happen.
+pub type Events = Subscription<api::EventItem>;
+
 /// A connection to a running supervisor.
 #[derive(Debug)]
 pub struct ControlClient {
@@ -202,10 +205,7 @@ impl ControlClient {
     /// # Errors
     ///
     /// When there is no answer in 10 s.
-    pub async fn subscribe_events(
-        &self,
-        since: Option<u64>,
-    ) -> Result<Subscription<api::EventItem>, ClientError> {
+    pub async fn subscribe_events(&self, since: Option<u64>) -> Result<Events, ClientError> {
         self.at_once(self.client.subscribe_events(since)).await
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct FakeState {
     pub(crate) asked: Vec<String>,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) hold: bool,
+    /// How often it was looked at.
+    pub(crate) looks: u32,
 }
 
 impl Fake {
@@ -54,6 +56,7 @@ impl Fake {
                 asked: Vec::new(),
                 outcomes: Vec::new(),
                 hold: false,
+                looks: 0,
             }),
             events: broadcast::channel(8).0,
             logs: broadcast::channel(8).0,
@@ -100,7 +103,10 @@ impl Fake {
 
 impl Backend for Fake {
     fn view(&self) -> SupervisorView {
-        self.with(|state| state.view.clone())
+        self.with(|state| {
+            state.looks += 1;
+            state.view.clone()
+        })
     }
 
     async fn start(&self, ids: Vec<PluginId>) -> Vec<Outcome> {

@@ -26,7 +26,7 @@ pub mod words;
 
 pub use attach::AttachServer;
 pub use backend::{Backend, LogQuery};
-pub use client::{ClientError, ControlClient};
+pub use client::{ClientError, ControlClient, Events};
 pub use server::ControlServer;
 
 /// The management socket's name in the state directory.

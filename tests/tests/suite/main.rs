@@ -13,3 +13,4 @@ mod orphans;
 mod reload;
 mod signals;
 mod stopped;
+mod watch;

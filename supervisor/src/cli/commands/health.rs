@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::{Ended, connect};
-use crate::cli::args::StatusArgs;
+use crate::cli::args::HealthArgs;
 use crate::cli::exit::Exit;
 use crate::cli::render::{Screen, status};
 use crate::control::api::State;
 
-pub(super) async fn run(args: &StatusArgs, dir: &Path, screen: &mut Screen) -> Ended {
+pub(super) async fn run(args: &HealthArgs, dir: &Path, screen: &mut Screen) -> Ended {
     let answer = connect(dir).await?.health(&args.ids).await?;
     status::health(screen, &answer);
     // A degraded plugin answers: that is what was asked.

@@ -66,6 +66,38 @@ async fn status_is_printed_whole_or_in_part() {
 }
 
 #[tokio::test]
+async fn a_watch_prints_what_changed_and_nothing_else() {
+    let world = World::new(Fake::new(vec![active("geo", 60)]));
+    let fake = world.fake.clone();
+    let (mut screen, printed) = Screen::for_test(100, true);
+    let lines = || printed.text().lines().count();
+    let happens = async {
+        until(|| lines() == 1).await;
+        // Something happens to somebody, and nothing that a row says is another than before.
+        let looks = fake.with(|state| state.looks);
+        fake.emit(fake::event(1, 0, "geo", "call.lost", json!({})));
+        until(|| fake.with(|state| state.looks) > looks).await;
+        fake.with(|state| state.view.plugins = vec![failed("geo")]);
+        fake.emit(fake::event(2, 0, "geo", "plugin.state", json!({"to": "failed"})));
+        until(|| lines() == 2).await;
+    };
+    let dir = world.dir.path().to_str().unwrap();
+    let words = ["outboard", "--state-dir", dir, "status", "--watch", "--json"];
+    let args = Args::try_parse_from(words).unwrap();
+    tokio::select! {
+        ended = dispatch(&args, &mut screen) => panic!("it ended: {:?}", ended.map(|exit| exit as u8)),
+        () = happens => {}
+    }
+    let text = printed.text();
+    let states: Vec<String> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|status| status["plugins"][0]["state"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(states, ["active", "failed"], "{text}");
+}
+
+#[tokio::test]
 async fn list_prints_ids() {
     assert_eq!(World::new(three()).types(&["list"]).await.1, "bash-ls\ngeo\ngithub\n");
 }

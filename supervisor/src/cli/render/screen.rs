@@ -34,6 +34,8 @@ pub(in crate::cli) struct Screen {
     json: bool,
     width: usize,
     zone: TimeZone,
+    /// Lines that are held back until the page is whole.
+    page: Option<String>,
 }
 
 struct Stream {
@@ -107,6 +109,7 @@ impl Screen {
             json: options.json,
             width: columns(),
             zone: TimeZone::system(),
+            page: None,
         }
     }
 
@@ -122,6 +125,7 @@ impl Screen {
             json,
             width,
             zone: TimeZone::UTC,
+            page: None,
         };
         (screen, printed)
     }
@@ -156,9 +160,7 @@ impl Screen {
 
     /// A line of the answer.
     pub(in crate::cli) fn line(&mut self, line: &str) {
-        if !self.quiet {
-            self.out.write(&format!("{line}\n"));
-        }
+        self.print(&format!("{line}\n"));
     }
 
     /// A line of the answer, part of which has a tone.
@@ -169,9 +171,26 @@ impl Screen {
 
     /// Text of the answer, as it is.
     pub(in crate::cli) fn print(&mut self, text: &str) {
-        if !self.quiet {
-            self.out.write(text);
+        match &mut self.page {
+            _ if self.quiet => {}
+            Some(page) => page.push_str(text),
+            None => self.out.write(text),
         }
+    }
+
+    /// Whether a page can be drawn over the last one.
+    pub(in crate::cli) fn redraws(&self) -> bool {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
+        self.out.terminal && !self.json && !self.quiet && !dumb
+    }
+
+    /// Draws a page over the last one. What the terminal has no room for is counted: trouble stands first.
+    pub(in crate::cli) fn page(&mut self, draw: impl FnOnce(&mut Self)) {
+        self.page = Some(String::new());
+        draw(self);
+        let page = self.page.take().unwrap_or_default();
+        let rows = terminal_size::terminal_size().map_or(24, |(_, rows)| usize::from(rows.0));
+        self.out.write(&format!("\x1b[H\x1b[2J{}", first_rows(&page, rows)));
     }
 
     /// A line of progress.
@@ -228,6 +247,17 @@ impl Screen {
     }
 }
 
+/// The lines of a page that fit; the cursor needs the last row.
+fn first_rows(page: &str, rows: usize) -> String {
+    let lines = page.lines().count();
+    let room = rows.saturating_sub(1).max(2);
+    if lines <= room {
+        return page.to_owned();
+    }
+    let shown: Vec<&str> = page.lines().take(room - 1).collect();
+    format!("{}\n… {} more lines\n", shown.join("\n"), lines - shown.len())
+}
+
 fn columns() -> usize {
     let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     let variable = || std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
@@ -261,5 +291,17 @@ impl Printed {
     /// Everything so far.
     pub(in crate::cli) fn text(&self) -> String {
         self.0.borrow().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_too_long_says_so() {
+        assert_eq!(first_rows("a\nb\n", 3), "a\nb\n");
+        assert_eq!(first_rows("a\nb\nc\nd\n", 4), "a\nb\n… 2 more lines\n");
+        assert_eq!(first_rows("a\nb\nc\nd\n", 0), "a\n… 3 more lines\n");
     }
 }
