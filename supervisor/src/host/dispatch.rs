@@ -17,6 +17,7 @@ use super::happening::{Happening, Happenings};
 use super::keeper_line::{KeeperLine, Word};
 use super::link::Link;
 use super::persist::Persist;
+use super::redact;
 use super::shared::Shared;
 use super::slot::Slot;
 use super::waiters::Waiters;
@@ -218,7 +219,11 @@ impl Dispatcher {
     ///
     /// An order may be answered while it is carried out (a start that is refused at once). The answer waits until all
     /// orders before it are carried out: they are handled in order, and a fleet of refusals needs no deep stack.
-    pub(super) fn step(&mut self, key: Key, generation: u64, event: Event) {
+    pub(super) fn step(&mut self, key: Key, generation: u64, mut event: Event) {
+        // What the core keeps of a failure is shown in many places.
+        if let (Some(words), Some(slot)) = (redact::words_of(&mut event), self.slots.get(&key)) {
+            *words = slot.log.mask(std::mem::take(words));
+        }
         self.answers.push_back((key, generation, event));
         self.carry_out(Effects::new());
     }

@@ -15,6 +15,8 @@ use outboard_manifest::resolve::{self, Resolved};
 use outboard_manifest::{Manifest, Orphans as WhoAdopts};
 use tokio::net::unix::pipe;
 
+use super::redact::Redactor;
+
 /// Everything known about a start before it is ordered.
 #[derive(Debug)]
 pub(super) struct Launch {
@@ -68,7 +70,10 @@ fn find_program(manifest: &Manifest, resolved: &Resolved) -> Result<PathBuf, NoL
             Ok(resolved.cwd.join(&resolved.argv[0]))
         }
         Err(problem) => {
-            let detail = Detail { detail: "exe-missing", message: problem.sentence() };
+            // Its directory and PATH may have been filled in.
+            let redactor = Redactor::new(resolved.secrets.iter().cloned());
+            let message = redactor.mask(problem.sentence());
+            let detail = Detail { detail: "exe-missing", message };
             Err(NoLaunch::Failed { permanent: true, detail })
         }
     }

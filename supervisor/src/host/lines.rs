@@ -6,8 +6,9 @@ pub(super) const LINE_CAP: usize = 16 * 1024;
 /// Cuts stderr into lines of at most [`LINE_CAP`] bytes.
 ///
 /// Memory: at most one unfinished line. A line that never ends is yielded in pieces, each but the last marked as cut.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LineCutter {
+    cap: usize,
     tail: Vec<u8>,
     /// The tail continues a line whose first part was already yielded.
     continues: bool,
@@ -23,11 +24,22 @@ pub(super) struct Line<'a> {
     pub cut: bool,
 }
 
+impl Default for LineCutter {
+    fn default() -> Self {
+        Self::with_cap(LINE_CAP)
+    }
+}
+
 impl LineCutter {
+    /// Cuts at `cap` bytes, one at least.
+    pub(super) fn with_cap(cap: usize) -> Self {
+        Self { cap: cap.max(1), tail: Vec::new(), continues: false }
+    }
+
     /// Feeds `bytes`; `sink` gets each line without its LF and CR.
     pub(super) fn feed(&mut self, mut bytes: &[u8], sink: &mut impl FnMut(Line<'_>)) {
         while !bytes.is_empty() {
-            let room = LINE_CAP - self.tail.len();
+            let room = self.cap - self.tail.len();
             let window = &bytes[..bytes.len().min(room + 1)];
             match memchr::memchr(b'\n', window) {
                 Some(end) => {

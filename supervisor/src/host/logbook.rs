@@ -46,7 +46,10 @@ pub(crate) struct PluginLog {
 #[derive(Debug)]
 struct State {
     bucket: Bucket,
+    /// Of this generation and of the one before.
     redactor: Redactor,
+    /// Of this generation alone.
+    latest: Redactor,
     dropped: u64,
     said_at: Option<Time>,
 }
@@ -76,7 +79,13 @@ impl LogBook {
     pub(crate) fn plugin(&self, plugin: PluginId) -> PluginLog {
         let file = self.file(&plugin).into();
         let bucket = Bucket::new(RATE, BURST, self.clock.now());
-        let state = State { bucket, redactor: Redactor::default(), dropped: 0, said_at: None };
+        let state = State {
+            bucket,
+            redactor: Redactor::default(),
+            latest: Redactor::default(),
+            dropped: 0,
+            said_at: None,
+        };
         PluginLog { plugin, file, state: Mutex::new(state) }
     }
 
@@ -193,15 +202,23 @@ impl LogQuery {
 }
 
 impl PluginLog {
-    /// What to mask from now on: the secrets of the generation that starts.
+    /// What to mask from now on: the secrets of the generation that starts, and of the one that may still speak.
     pub(crate) fn set_redactor(&self, redactor: Redactor) {
-        self.state.lock().expect("nothing panics while it holds a log").redactor = redactor;
+        let mut state = self.state.lock().expect("nothing panics while it holds a log");
+        state.redactor = redactor.and(&state.latest);
+        state.latest = redactor;
+    }
+
+    /// What is masked now.
+    #[must_use]
+    pub(crate) fn redactor(&self) -> Redactor {
+        self.state.lock().expect("nothing panics while it holds a log").redactor.clone()
     }
 
     /// `text` as it may be stored.
     #[must_use]
     pub(crate) fn mask(&self, text: String) -> String {
-        self.state.lock().expect("nothing panics while it holds a log").redactor.mask(text)
+        self.redactor().mask(text)
     }
 }
 

@@ -338,7 +338,7 @@ fn plugin_view(slot: &Slot, shared: &Shared) -> PluginView {
         protocol: told.protocol,
         offers: told.offers,
         command: told.command,
-        executable: told.executable,
+        executable: told.executable.map(|path| slot.log.mask(path.display().to_string()).into()),
         manifest: manifest.source.clone(),
         lazy: manifest.lazy,
         junk_lines: slot.stats.junk_lines.now(),

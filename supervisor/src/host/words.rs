@@ -13,7 +13,7 @@ const BYTES: usize = 32 * 1024;
 /// Bytes kept of one line.
 const LINE: usize = 4 * 1024;
 
-/// A bounded ring of lines of one generation, as they came: whoever shows them masks them.
+/// A bounded ring of lines of one generation, masked before they came here.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
     lines: VecDeque<Box<[u8]>>,

@@ -11,6 +11,7 @@ mod mcp;
 mod once_active;
 mod orphans;
 mod reload;
+mod secrets;
 mod signals;
 mod stopped;
 mod watch;

@@ -344,8 +344,8 @@ impl Link {
         state.peer.limits_mut().concurrency = concurrency as usize;
         {
             let mut told = self.slot.told();
-            told.protocol = Some(facts.protocol.clone());
-            told.offers = facts.offers.clone();
+            told.protocol = Some(self.slot.log.mask(facts.protocol.clone()));
+            told.offers = facts.offers.clone().map(|text| self.slot.log.mask(text));
         }
         let fields = json!({
             "protocol": facts.protocol,

@@ -7,7 +7,6 @@ use outboard_wire::{CallError, Id, Reject};
 use serde_json::json;
 
 use super::super::call::Token;
-use super::super::lines::lossless;
 use super::super::noise::Heard;
 use super::super::view::LogSource;
 use super::{Link, State};
@@ -41,7 +40,7 @@ impl Link {
         }
         self.slot.stats.rejects.add(1);
         if reject.jsonrpc {
-            let fields = json!({"reason": name, "excerpt": excerpt(frame.as_bytes())});
+            let fields = json!({"reason": name, "excerpt": self.excerpt(frame.as_bytes())});
             self.say(&mut self.state(), "wire.reject", fields);
         }
         self.junk(frame.len() as u64, frame.as_bytes());
@@ -93,14 +92,20 @@ impl Link {
         };
         // In a flood most lines are only counted: no text is made of them.
         if self.recorder.admits(&self.slot, self.generation) {
-            self.recorder.log(&self.slot, self.generation, LogSource::Out, None, excerpt(line));
+            self.recorder.log(
+                &self.slot,
+                self.generation,
+                LogSource::Out,
+                None,
+                self.excerpt(line),
+            );
         }
         if self.strict {
-            let message = format!("a line on stdout is no message: {}", excerpt(line));
-            self.broken(Detail { detail: "junk", message: self.slot.log.mask(message) });
+            let message = format!("a line on stdout is no message: {}", self.excerpt(line));
+            self.broken(Detail { detail: "junk", message });
         }
         if heard != Heard::default() {
-            self.heard(heard, Some(&excerpt(line)));
+            self.heard(heard, Some(&self.excerpt(line)));
         }
     }
 
@@ -119,9 +124,9 @@ impl Link {
     pub(super) fn broken(&self, detail: Detail) {
         self.tell(Event::LinkBroken(detail));
     }
-}
 
-fn excerpt(line: &[u8]) -> String {
-    let shown = lossless(&line[..line.len().min(JUNK_SHOWN)]);
-    if line.len() > JUNK_SHOWN { format!("{shown}…") } else { shown }
+    /// The beginning of a line, without secrets.
+    fn excerpt(&self, line: &[u8]) -> String {
+        self.slot.log.redactor().excerpt(line, JUNK_SHOWN)
+    }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Link {
     stdout: pipe::Receiver,
     stderr: pipe::Receiver,
     framer: Mutex<Framer>,
-    cutter: Mutex<super::lines::LineCutter>,
+    said: Mutex<stderr::Said>,
     state: Mutex<State>,
     /// Something is to be written, or a deadline is nearer than the writer knows.
     kick: Notify,
@@ -173,6 +173,7 @@ impl Link {
             tree: 0,
             activity: 0,
         };
+        let said = stderr::Said::new(slot.log.redactor());
         let link = Arc::new(Self {
             generation,
             key,
@@ -183,7 +184,7 @@ impl Link {
             stdout,
             stderr,
             framer: Mutex::new(framer),
-            cutter: Mutex::default(),
+            said: Mutex::new(said),
             state: Mutex::new(state),
             kick: Notify::new(),
             strict,

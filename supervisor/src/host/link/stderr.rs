@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use outboard_core::Seen;
 
-use super::super::lines::{Line, lossless};
+use super::super::lines::{Line, LineCutter, lossless};
+use super::super::redact::{Masker, Redactor};
 use super::super::view::LogSource;
 use super::{Link, Pumped, lock};
 
@@ -14,6 +15,28 @@ const ROUNDS: usize = 8;
 
 /// Bytes of one read. On the stack, so that nothing is kept between reads.
 const READ: usize = 8 * 1024;
+
+/// What has been read and is no line yet. Masked first and cut then, so that no secret is cut in two.
+#[derive(Debug)]
+pub(super) struct Said {
+    masker: Masker,
+    cutter: LineCutter,
+}
+
+impl Said {
+    pub(super) fn new(redactor: Redactor) -> Self {
+        Self { masker: Masker::new(redactor), cutter: LineCutter::default() }
+    }
+
+    fn feed(&mut self, bytes: &[u8], sink: &mut impl FnMut(Line<'_>)) {
+        self.masker.feed(bytes, &mut |piece| self.cutter.feed(piece, sink));
+    }
+
+    fn finish(&mut self, sink: &mut impl FnMut(Line<'_>)) {
+        self.masker.finish(&mut |piece| self.cutter.feed(piece, sink));
+        self.cutter.finish(sink);
+    }
+}
 
 impl Link {
     pub(super) async fn read_stderr(self: Arc<Self>) {
@@ -31,7 +54,7 @@ impl Link {
 
     /// Reads what lies in the pipe now.
     pub(super) fn pump_stderr(&self) -> Pumped {
-        let mut cutter = lock(&self.cutter);
+        let mut said = lock(&self.said);
         let mut sink = |line: Line<'_>| self.said_on_stderr(&line);
         let mut buffer = [0; READ];
         let mut read = false;
@@ -39,12 +62,12 @@ impl Link {
             for _ in 0..ROUNDS {
                 match self.stderr.try_read(&mut buffer) {
                     Ok(0) => {
-                        cutter.finish(&mut sink);
+                        said.finish(&mut sink);
                         break 'read Pumped::End;
                     }
                     Ok(n) => {
                         read = true;
-                        cutter.feed(&buffer[..n], &mut sink);
+                        said.feed(&buffer[..n], &mut sink);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         break 'read Pumped::Dry;
@@ -67,7 +90,7 @@ impl Link {
     /// The last words of a process that has ended: what is left without an end of line counts too.
     pub(crate) fn finish_words(&self) {
         self.pump_stderr();
-        lock(&self.cutter).finish(&mut |line| self.said_on_stderr(&line));
+        lock(&self.said).finish(&mut |line| self.said_on_stderr(&line));
     }
 
     fn said_on_stderr(&self, line: &Line<'_>) {
