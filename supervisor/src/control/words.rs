@@ -31,7 +31,8 @@ fn two(large: u64, unit: &str, small: u64, sub: &str) -> String {
 /// A span as the columns of the start-up and stop screens show it: seconds, with as much of a fraction as helps.
 #[must_use]
 pub fn seconds(span_: Duration) -> String {
-    let millis = span_.as_millis();
+    // What took no time at all is not believed.
+    let millis = span_.as_millis().max(10);
     match millis {
         0..1_000 => format!("0.{:02}s", millis / 10),
         1_000..100_000 => format!("{}.{}s", millis / 1_000, (millis % 1_000) / 100),
@@ -115,7 +116,7 @@ mod tests {
             .into_iter()
             .map(|ms| seconds(Duration::from_millis(ms)))
             .collect();
-        assert_eq!(table.join(" "), "0.00s 0.02s 0.48s 0.99s 4.2s 12.1s 99.9s 1m 40s");
+        assert_eq!(table.join(" "), "0.01s 0.02s 0.48s 0.99s 4.2s 12.1s 99.9s 1m 40s");
     }
 
     #[test]

@@ -91,7 +91,13 @@ fn expected(set: &Set) -> Expected {
             set.manifests.iter().filter(move |m| m.policy.enabled && m.policy.lazy == lazy);
         enabled.map(|manifest| manifest.id.to_string()).collect()
     };
-    Expected { up: ids(false), lazy: ids(true) }
+    let here = std::env::current_dir().unwrap_or_default();
+    let env_files = set.manifests.iter().filter_map(|manifest| {
+        let file = manifest.env_file.as_ref()?;
+        let file = file.strip_prefix(&here).unwrap_or(file);
+        Some((manifest.id.to_string(), file.display().to_string()))
+    });
+    Expected { up: ids(false), lazy: ids(true), env_files: env_files.collect() }
 }
 
 async fn stopped(supervisor: &Supervisor) -> Result<(), Trouble> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::events::{Fields, opened};
 use super::screen::{Screen, Tone};
 use super::stop;
-use super::text::{pad, pad_left, visible};
+use super::text::{pad, pad_time, visible};
 use crate::control::api::{Change, End, Event, Outcome, State};
 use crate::control::words::{failure, seconds};
 
@@ -177,7 +177,9 @@ impl ChangeScreen {
                 (
                     State::Unkillable,
                     "unkillable",
-                    format!("{pid}survived SIGKILL; its calls are refused"),
+                    format!(
+                        "{pid}survived SIGKILL\nfenced off: its calls are refused, its end will be reported"
+                    ),
                 )
             }
             End::Overtaken => {
@@ -200,14 +202,20 @@ impl ChangeScreen {
             return;
         }
         let before = format!("{}  ", pad(&visible(id), self.width));
-        let after = format!("  {}  {}", pad_left(&seconds(took), 6), visible(words));
+        let mut lines = words.lines();
+        let first = visible(lines.next().unwrap_or_default());
+        let after = format!("  {}  {first}", pad_time(&seconds(took)));
         screen.toned(&before, Tone::of_state(state), &pad(word, 10), &after);
+        for more in lines {
+            // Below the words of the line before.
+            screen.line(&format!("{}{}", " ".repeat(self.width + 22), visible(more)));
+        }
     }
 }
 
 /// A line of these screens, without colour.
 fn line(id: &str, width: usize, word: &str, took: &str, words: &str) -> String {
-    format!("{}  {}  {}  {words}", pad(&visible(id), width), pad(word, 10), pad_left(took, 6))
+    format!("{}  {}  {}  {words}", pad(&visible(id), width), pad(word, 10), pad_time(took))
 }
 
 fn since(began: Timestamp, at: Timestamp) -> Duration {

@@ -305,6 +305,13 @@ impl Fields<'_> {
         self.joined(name, ", ")
     }
 
+    /// The first of a list of texts.
+    pub(super) fn first(&self, name: &str) -> String {
+        let items = self.0.fields.get(name).and_then(Value::as_array);
+        let first = items.and_then(|items| items.first()).and_then(Value::as_str);
+        first.unwrap_or_default().to_owned()
+    }
+
     fn words(&self, name: &str) -> String {
         self.joined(name, " ")
     }

@@ -23,8 +23,16 @@ pub(in crate::cli) fn line(screen: &mut Screen, line: &LogLine) {
         &before,
         tone,
         &pad(line.source.word(), 5),
-        &format!(" {level}{}", visible(&line.text)),
+        &format!(" {level}{}{}", visible(&line.text), junk(line.source)),
     );
+}
+
+/// Whoever wrote it took it for a log line: it is told that it is not where it belongs.
+fn junk(source: Source) -> &'static str {
+    match source {
+        Source::Out => "  (on stdout, not a message)",
+        Source::Host | Source::Err | Source::Log => "",
+    }
 }
 
 /// Lines that went by unread.

@@ -12,7 +12,7 @@ use row::{Row, runs, since, verdict};
 use super::change::{Asked, ChangeScreen, ended};
 use super::events::{Fields, about, describe, failure, gave_up, opened};
 use super::screen::{Screen, Tone};
-use super::text::{clock, fit, pad, pad_left, path, visible};
+use super::text::{clock, fit, pad, path, visible};
 use super::{events, logs};
 use crate::control::api::{Change, Event, LogLine, Source, State, Status};
 use crate::control::words::{count, seconds, span};
@@ -41,6 +41,8 @@ pub(in crate::cli) struct Expected {
     pub(in crate::cli) up: BTreeSet<String>,
     /// To start at their first call.
     pub(in crate::cli) lazy: BTreeSet<String>,
+    /// The file in which variables of a plugin may be set, by id, as people would type it.
+    pub(in crate::cli) env_files: BTreeMap<String, String>,
 }
 
 /// Shows a supervisor that runs in this process.
@@ -52,6 +54,7 @@ pub(in crate::cli) struct RunScreen {
     /// `None` once the way up is over.
     held: Option<VecDeque<LogLine>>,
     held_dropped: u64,
+    env_files: BTreeMap<String, String>,
     down: Option<ChangeScreen>,
 }
 
@@ -75,6 +78,7 @@ impl RunScreen {
                     waiting: false,
                     starting_since: began,
                     step: String::new(),
+                    program: String::new(),
                     explained: Duration::ZERO,
                     opened: plugin.offers.clone(),
                     failure: None,
@@ -84,7 +88,16 @@ impl RunScreen {
             })
             .collect();
         let width = rows.keys().map(|id| id.chars().count()).max().unwrap_or(0).max(8);
-        Self { mode, began, width, rows, held: Some(VecDeque::new()), held_dropped: 0, down: None }
+        Self {
+            mode,
+            began,
+            width,
+            rows,
+            held: Some(VecDeque::new()),
+            held_dropped: 0,
+            env_files: expected.env_files.clone(),
+            down: None,
+        }
     }
 
     /// The head, and the plugins that rest from the beginning.
@@ -189,8 +202,16 @@ impl RunScreen {
                 row.failure = Some(failure(event));
                 None
             }
-            "plugin.phase" | "plugin.phase_extended" => {
+            "plugin.spawned" => {
+                row.program = f.first("command");
+                None
+            }
+            "plugin.phase" => {
                 row.step = describe(event).1;
+                None
+            }
+            "plugin.phase_extended" => {
+                row.step = row.at_work(&f.span("up_to_ms"));
                 None
             }
             "dependency.waiting" => {
@@ -348,10 +369,24 @@ impl RunScreen {
         if self.mode == Mode::Pretty {
             screen.line(&format!("{parts} after {took}"));
             for id in self.in_state(&[State::Failed]) {
-                screen.line(&format!("  {}: outboard why {}", visible(&id), visible(&id)));
+                let advice = self.advice(&id);
+                screen.line(&format!("  {}: {}", visible(&id), visible(&advice)));
             }
         }
         self.release(screen);
+    }
+
+    /// What to do about one that failed: what is missing is named where that is all.
+    fn advice(&self, id: &str) -> String {
+        let failure = self.rows.get(id).and_then(|row| row.failure.as_deref());
+        let unset =
+            failure.and_then(|words| words.strip_prefix("config: ")?.split_once(" is not set ("));
+        match (unset, self.env_files.get(id)) {
+            (Some((name, _)), Some(file)) if !name.contains(' ') => {
+                format!("put {name}=… into {file}; it is read again at each start")
+            }
+            _ => format!("outboard why {id}"),
+        }
     }
 
     /// The way up is over: log lines are shown from now on.
@@ -376,9 +411,12 @@ impl RunScreen {
 
     fn row(&self, screen: &mut Screen, id: &str, state: State, took: &str, words: &str) {
         let before = format!("{}  ", pad(&visible(id), self.width));
-        let left = screen.width().saturating_sub(self.width + 2 + 10 + 2 + 6 + 2).max(20);
+        let left = screen
+            .width()
+            .saturating_sub(self.width + 2 + 10 + 2 + took.chars().count().max(5) + 2)
+            .max(20);
         let words = visible(words).into_owned();
-        let after = format!("  {}  {}", pad_left(took, 6), fit(&words, left));
+        let after = format!("  {}  {}", pad(took, 5), fit(&words, left));
         screen.toned(&before, Tone::of_state(state), &pad(state.word(), 10), &after);
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn step(event: &Event) -> String {
         Rung::Drain => format!("its calls finish first, for {most} at most"),
         Rung::Ask => format!("asked to shut down; exit is next, in {most} at most"),
         Rung::Leave => format!("asked to exit, stdin closed; SIGTERM in {most}"),
-        Rung::Term => format!("ignored exit and closed stdin; SIGTERM sent, SIGKILL in {most}"),
+        Rung::Term => format!("ignored shutdown and closed stdin; SIGTERM sent, SIGKILL in {most}"),
         Rung::Kill => format!("SIGKILL sent; {most} until it counts as unkillable"),
         Rung::Unknown => format!("{}, for {most} at most", f.text("rung")),
     }

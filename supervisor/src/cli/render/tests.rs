@@ -355,9 +355,9 @@ fn a_change_of_one_needs_no_count() {
         ]
         .concat(),
         @r"
-    geo  active       0.00s  it was already
-    geo  overtaken    0.00s  somebody else wanted something else
-    geo  stopped      0.00s  it was already
+    geo  active       0.01s  it was already
+    geo  overtaken    0.01s  somebody else wanted something else
+    geo  stopped      0.01s  it was already
     It stays down until `start` or the next `run`.
     "
     );
@@ -455,7 +455,8 @@ fn events_in_json_are_one_object_a_line() {
 
 fn expected(up: &[&str], lazy: &[&str]) -> Expected {
     let set = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>();
-    Expected { up: set(up), lazy: set(lazy) }
+    let env_files = [("postgres".to_owned(), "manifests/.env".to_owned())].into();
+    Expected { up: set(up), lazy: set(lazy), env_files }
 }
 
 fn before_start() -> api::Status {

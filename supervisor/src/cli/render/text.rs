@@ -30,6 +30,12 @@ pub(super) fn pad_left(text: &str, width: usize) -> String {
     format!("{}{text}", " ".repeat(missing))
 }
 
+/// A time such as `0.02s`, `12.1s` or `7s` in six columns, the units below each other.
+pub(super) fn pad_time(time: &str) -> String {
+    let whole = time.chars().take_while(char::is_ascii_digit).count();
+    pad(&format!("{}{time}", " ".repeat(2_usize.saturating_sub(whole))), 6)
+}
+
 /// Text from outside with everything that could move the cursor, recolour the terminal, start a new line or turn
 /// the reading direction made visible. Nothing is lost: what is shown tells what was there.
 pub(in crate::cli) fn visible(text: &str) -> Cow<'_, str> {
@@ -94,6 +100,12 @@ mod tests {
         assert_eq!(fit("żółwie", 4), "żół…");
         assert_eq!(fit("one two", 5), "one…");
         assert_eq!(fit("x", 0), "…");
+    }
+
+    #[test]
+    fn times_stand_with_their_units_below_each_other() {
+        let times: Vec<String> = ["0.02s", "12.1s", "7s", "1m 40s", "-"].map(pad_time).into();
+        assert_eq!(times, [" 0.02s", "12.1s ", " 7s   ", " 1m 40s", "  -   "]);
     }
 
     #[test]

@@ -172,7 +172,8 @@ fn timeline(screen: &mut Screen, dossier: &Dossier) {
         if event.event == "plugin.failure" && name == "plugin.exited" {
             continue;
         }
-        let words = format!("{}  {}", clock(&event.at, screen.zone()), visible(&told(event)));
+        let Some(told) = told(event) else { continue };
+        let words = format!("{}  {}", clock(&event.at, screen.zone()), visible(&told));
         // Short steps of a start share a line: they are one story.
         open = match open.take() {
             Some(line)
@@ -199,12 +200,28 @@ fn timeline(screen: &mut Screen, dossier: &Dossier) {
     }
 }
 
-/// An event in the words of a timeline: a state without its reason, which is the event before it.
-fn told(event: &Event) -> String {
-    match event.event.as_str() {
-        "plugin.state" => super::events::Fields(event).text("to"),
+/// An event in the words of a timeline: what happened, in few words, and no step that only leads to the next one. `None` for
+/// what another event says as well.
+fn told(event: &Event) -> Option<String> {
+    let f = super::events::Fields(event);
+    let words = match event.event.as_str() {
+        "plugin.state" => match State::of_word(&f.text("to")) {
+            State::Active | State::Degraded => f.text("to"),
+            // The way there is told by its steps, the way down by its reason.
+            _ => return None,
+        },
+        "plugin.phase" => match f.text("phase").as_str() {
+            "handshake" => "first byte".to_owned(),
+            "ready" => "handshake".to_owned(),
+            _ => return None,
+        },
+        "plugin.opened" => super::events::opened(event)?,
+        "health.changed" if f.text("to") == "ok" => return None,
+        // Its manifest's errors are shown whole.
+        "config.rejected" => return None,
         _ => describe(event).1,
-    }
+    };
+    Some(words)
 }
 
 fn is_step(event: &Event) -> bool {
@@ -229,7 +246,10 @@ fn advice(plugin: &Plugin, dossier: &Dossier) -> String {
         "config" => format!("mend what it names in {}, then: ", visible(&plugin.manifest)),
         "spawn" => "put the program in place, then: ".to_owned(),
         "dependency" => return "outboard status".to_owned(),
-        _ => String::new(),
+        _ => match refused_by(dossier) {
+            Some(address) => format!("bring back what listens on {}, then: ", visible(address)),
+            None => String::new(),
+        },
     };
     match plugin.state {
         State::Active | State::Degraded => {
@@ -240,6 +260,14 @@ fn advice(plugin: &Plugin, dossier: &Dossier) -> String {
     }
 }
 
+/// Whom the last words miss: `127.0.0.1:5432` of `connect ECONNREFUSED 127.0.0.1:5432`.
+fn refused_by(dossier: &Dossier) -> Option<&str> {
+    let last = dossier.stderr.iter().rev().find(|line| !line.trim().is_empty())?;
+    let (_, address) = last.split_once("ECONNREFUSED ")?;
+    let address = address.split_whitespace().next()?;
+    address.contains(':').then_some(address)
+}
+
 fn tail(dossier: &Dossier) -> String {
     let failure = &dossier.failure;
     let mut parts = vec![format!("class {}", visible(&failure.class))];
@@ -247,10 +275,12 @@ fn tail(dossier: &Dossier) -> String {
         parts.push(format!("detail {}", visible(&failure.detail)));
     }
     parts.push(format!("generation {}", failure.generation));
-    if let Some(ms) = dossier.cpu_ms {
+    // Where nothing ran nothing was used.
+    let ran = dossier.peak_kib.is_some_and(|kib| kib > 0);
+    if let Some(ms) = dossier.cpu_ms.filter(|_| ran) {
         parts.push(format!("cpu {}", millis(ms)));
     }
-    if let Some(kib) = dossier.peak_kib {
+    if let Some(kib) = dossier.peak_kib.filter(|_| ran) {
         parts.push(format!("peak {} MiB", kib.div_ceil(1024)));
     }
     parts.join(" · ")

@@ -14,13 +14,29 @@ pub(super) struct Row {
     pub(super) waiting: bool,
     pub(super) starting_since: Timestamp,
     pub(super) step: String,
+    /// The name of what was started.
+    pub(super) program: String,
     pub(super) explained: Duration,
     pub(super) opened: Option<String>,
     pub(super) failure: Option<String>,
     pub(super) gave_up: Option<String>,
 }
 
+/// Programs that fetch what they run.
+const FETCHERS: [&str; 8] = ["npx", "uvx", "uv", "bunx", "pnpm", "pipx", "docker", "podman"];
+
 impl Row {
+    /// It has not begun to speak, and is seen to work.
+    pub(super) fn at_work(&self, up_to: &str) -> String {
+        let name = self.program.rsplit('/').next().unwrap_or_default();
+        let what = match name {
+            "" => "it is at work".to_owned(),
+            fetcher if FETCHERS.contains(&fetcher) => format!("{fetcher} is fetching"),
+            name => format!("{name} is at work"),
+        };
+        format!("{what}; it shows life, so it may take up to {up_to}")
+    }
+
     /// It turned to another state: what is said of it, if anything.
     pub(super) fn turn(
         &mut self,
