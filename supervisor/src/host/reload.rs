@@ -85,11 +85,13 @@ impl Dispatcher {
             return false;
         }
         let policy = manifest.policy.clone();
+        // What waited for a retry is started by the new policy alone, and with the new manifest.
+        let ran = self.live.contains_key(&key);
         slot.set_manifest(Arc::new(manifest));
         let effects = self.fleet.reconfigure(self.clock.now(), key, policy);
         self.publish(key);
         self.carry_out(effects);
-        if self.live.contains_key(&key) {
+        if ran {
             self.step(key, 0, Event::Restart { now: false });
         } else if back {
             let effects = self.fleet.start_if_enabled(self.clock.now(), key);
