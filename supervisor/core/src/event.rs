@@ -350,6 +350,11 @@ pub enum Note {
         within: Duration,
     },
     Stopped(StopRecord),
+    /// The leader had ended by itself, and this many others of its tree had to be killed.
+    Swept {
+        n: u32,
+        generation: u64,
+    },
     BecameUnkillable {
         pid: Option<u32>,
     },
@@ -370,6 +375,8 @@ pub enum Note {
 /// One stop, rung by rung.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StopRecord {
+    /// The generation that was stopped.
+    pub generation: u64,
     pub rungs: Vec<(Rung, Duration)>,
     pub exit: Option<Exit>,
     /// Processes of the tree that had to be killed after the leader.

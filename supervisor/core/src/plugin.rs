@@ -275,7 +275,7 @@ impl Common {
 pub(crate) fn tell_exit(exit: &Exit, run: &Run) -> (Class, Detail) {
     let (class, detail, mut message) = match exit {
         Exit::Code(crate::restart::DO_NOT_RESTART) => {
-            (Class::Exit, "do-not-restart", "exit 125: it asks not to be restarted".to_owned())
+            (Class::Exit, "do-not-restart", "exit 125".to_owned())
         }
         Exit::Code(code) => (Class::Exit, "unasked", format!("exit {code}")),
         Exit::Signal { name, core: true } => (Class::Signal, *name, format!("{name}, core dumped")),
@@ -283,18 +283,45 @@ pub(crate) fn tell_exit(exit: &Exit, run: &Run) -> (Class, Detail) {
         Exit::Oom => (Class::Oom, "memory", "killed for memory".to_owned()),
         Exit::Unknown => (Class::Exit, "unknown", "ended, nobody knows how".to_owned()),
     };
-    if run.opened {
-        return (class, Detail { detail, message });
+    if !run.opened {
+        message.push_str(" before it answered the opening");
     }
-    message.push_str(" before it answered the opening");
+    if let Exit::Code(code) = exit
+        && let Some(meaning) = meaning(*code)
+    {
+        message.push_str(": ");
+        message.push_str(&meaning);
+    }
     // The signal's name is in the message and in the exit itself.
-    (
-        class,
-        Detail {
-            detail: if detail == "do-not-restart" { detail } else { "before-handshake" },
-            message,
-        },
-    )
+    let detail = match detail {
+        "do-not-restart" => detail,
+        _ if run.opened => detail,
+        _ => "before-handshake",
+    };
+    (class, Detail { detail, message })
+}
+
+/// What a code means by custom (`sh(1p)`, EXIT STATUS; 125 as s6 has it), so that a wrapper's word is not taken for
+/// the plugin's own.
+fn meaning(code: i32) -> Option<String> {
+    let signal = match code {
+        crate::restart::DO_NOT_RESTART => return Some("it asks not to be restarted".to_owned()),
+        126 => return Some("so a shell ends that cannot execute what it found".to_owned()),
+        127 => return Some("so a shell ends that finds no such command".to_owned()),
+        129 => "SIGHUP",
+        130 => "SIGINT",
+        131 => "SIGQUIT",
+        132 => "SIGILL",
+        134 => "SIGABRT",
+        135 => "SIGBUS",
+        136 => "SIGFPE",
+        137 => "SIGKILL",
+        139 => "SIGSEGV",
+        141 => "SIGPIPE",
+        143 => "SIGTERM",
+        _ => return None,
+    };
+    Some(format!("so a shell ends when {signal} has ended what it ran"))
 }
 
 /// One plugin of the fleet.

@@ -321,6 +321,7 @@ fn note_word(note: &Note) -> Option<String> {
         Note::HealthChanged { to, .. } => format!("health {to:?}").to_lowercase(),
         Note::Stopped(record) if record.by_itself => "stopped by itself".to_owned(),
         Note::Stopped(_) => "stopped".to_owned(),
+        Note::Swept { n, .. } => format!("swept {n}"),
         Note::BecameUnkillable { .. } => "unkillable".to_owned(),
         Note::DependencyWaited { .. } => "waits".to_owned(),
         Note::StormBegan => "storm".to_owned(),

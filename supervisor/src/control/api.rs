@@ -316,6 +316,9 @@ pub struct Dossier {
     pub earlier: Vec<Failure>,
     pub cpu_ms: Option<u64>,
     pub peak_kib: Option<u64>,
+    /// Processes of its tree that outlived it and had to be killed; `null`: not known.
+    #[serde(default)]
+    pub swept: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -236,6 +236,7 @@ pub fn dossier(d: &Dossier, clocks: Clocks) -> api::Dossier {
         earlier: d.earlier.iter().map(|f| failure(f, clocks)).collect(),
         cpu_ms: d.cpu.map(millis),
         peak_kib: d.peak_kib,
+        swept: d.swept,
     }
 }
 

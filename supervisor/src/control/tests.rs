@@ -173,6 +173,7 @@ async fn why_brings_the_dossier_or_says_that_there_is_none() {
             earlier: vec![failure],
             cpu: Some(Duration::from_millis(1_100)),
             peak_kib: Some(82_944),
+            swept: Some(0),
         });
     });
     let client = world.client().await;

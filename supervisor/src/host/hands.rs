@@ -256,7 +256,9 @@ impl Dispatcher {
 
     fn note(&mut self, key: Key, slot: &Arc<Slot>, note: &Note) {
         let generation = match note {
-            Note::StateChanged { generation, .. } => *generation,
+            // The next generation may have begun in the same step.
+            Note::StateChanged { generation, .. } | Note::Swept { generation, .. } => *generation,
+            Note::Stopped(record) => record.generation,
             Note::Failed(failure) => failure.generation,
             _ => self.fleet.generation(key),
         };

@@ -50,7 +50,7 @@ impl Dispatcher {
                 let Some((key, generation)) = self.orders.remove(&order) else { return };
                 if let Some(slot) = self.slots.get(&key) {
                     let (cpu, peak_kib) = (rusage.user + rusage.system, rusage.max_rss_kib);
-                    slot.history().used = Used { generation, cpu, peak_kib };
+                    slot.history().used = Used { generation, cpu, peak_kib, swept };
                 }
                 let died = self.live.get(&key).is_none_or(|live| live.died);
                 if !died {

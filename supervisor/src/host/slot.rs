@@ -129,6 +129,8 @@ pub(crate) struct Used {
     pub generation: u64,
     pub cpu: Duration,
     pub peak_kib: u64,
+    /// Others of its tree that had to be killed after it.
+    pub swept: u32,
 }
 
 impl Slot {

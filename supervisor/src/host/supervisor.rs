@@ -263,6 +263,7 @@ impl Supervisor {
             earlier: history.failures.iter().rev().skip(1).rev().cloned().collect(),
             cpu: used.map(|used| used.cpu),
             peak_kib: used.map(|used| used.peak_kib),
+            swept: used.map(|used| used.swept),
             failure,
             view,
         })

@@ -97,6 +97,8 @@ pub struct Dossier {
     pub earlier: Vec<Failure>,
     pub cpu: Option<Duration>,
     pub peak_kib: Option<u64>,
+    /// Others of its tree that had to be killed after it.
+    pub swept: Option<u32>,
 }
 
 #[derive(Clone, Debug)]

@@ -31,6 +31,7 @@ pub const EVENTS: &[&str] = &[
     "health.changed",
     "stop.rung",
     "stop.finished",
+    "plugin.swept",
     "dependency.waiting",
     "wire.junk",
     "wire.too_long",

@@ -48,6 +48,7 @@ pub fn describe(note: &Note) -> (&'static str, Map<String, Value>) {
             ("stop.rung", json!({"rung": rung(*r), "within_ms": ms(*within)}))
         }
         Note::Stopped(record) => ("stop.finished", stop_record(record)),
+        Note::Swept { n, generation: _ } => ("plugin.swept", json!({"n": n})),
         Note::BecameUnkillable { pid } => ("plugin.unkillable", json!({"pid": pid})),
         Note::DependencyWaited { on } => {
             let on: Vec<&str> = on.iter().map(|id| &**id).collect();

@@ -18,6 +18,7 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
         "plugin.opened" => format!("opened: {}", text("protocol")),
         "plugin.exited" => format!("ended: {}", exit(record.fields.get("exit"))),
         "plugin.failure" => format!("failure {}: {}", text("class"), text("message")),
+        "plugin.swept" => format!("{} of its processes outlived it and were killed", number("n")),
         "plugin.unkillable" => format!("survived SIGKILL: pid {}", number("pid")),
         "plugin.executable_changed" => format!("runs another file now: {}", text("executable")),
         "restart.scheduled" => format!("starts again in {}", millis(number("after_ms"))),

@@ -367,6 +367,7 @@ impl Stopping {
         match self.cause {
             Cause::Asked(_) | Cause::Dependency | Cause::Failure => {
                 let record = StopRecord {
+                    generation: p.generation,
                     rungs: self.record,
                     exit: self.exit,
                     swept,
@@ -377,6 +378,9 @@ impl Stopping {
                 cx.note(Note::Stopped(record));
             }
             // Nobody stopped it.
+            Cause::Ended if swept > 0 => {
+                cx.note(Note::Swept { n: swept, generation: p.generation });
+            }
             Cause::Ended => {}
         }
         p.resume(self.after, cx)

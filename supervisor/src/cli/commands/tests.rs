@@ -249,6 +249,7 @@ fn crashed(id: &str) -> Dossier {
         earlier: Vec::new(),
         cpu: None,
         peak_kib: None,
+        swept: None,
     }
 }
 

@@ -38,6 +38,9 @@ pub(in crate::cli) fn why(screen: &mut Screen, why: &Why, now: Timestamp) {
         screen.line(&format!("  {}", visible(line)));
     }
     said(screen, dossier);
+    for hint in hints(dossier) {
+        field(screen, "hint", &hint);
+    }
     if let Some(pattern) = pattern(dossier) {
         field(screen, "pattern", &pattern);
     }
@@ -118,6 +121,19 @@ fn said(screen: &mut Screen, dossier: &Dossier) {
         None if matches!(dossier.failure.class.as_str(), "config" | "spawn") => {}
         None => field(screen, "said", "nothing on stderr"),
     }
+}
+
+/// What may explain the end beyond itself: what its code means by custom, and that it was not the whole plugin.
+fn hints(dossier: &Dossier) -> Vec<String> {
+    let failure = &dossier.failure;
+    let meaning = failure.message.split_once(": ").filter(|_| failure.class == "exit");
+    let mut hints: Vec<String> =
+        meaning.map(|(_, meaning)| visible(meaning).into_owned()).into_iter().collect();
+    if let Some(n) = dossier.swept.filter(|n| *n > 0) {
+        let left = count(u64::from(n), "process", "processes");
+        hints.push(format!("its first process ended and left {left}, killed since"));
+    }
+    hints
 }
 
 fn pattern(dossier: &Dossier) -> Option<String> {
