@@ -75,6 +75,8 @@ pub struct Process {
 pub struct Ended {
     pub code: Option<i32>,
     pub signal: Option<i32>,
+    /// It left a core dump.
+    pub core: bool,
     /// When the witness reaped it, by its clock.
     pub at_us: u64,
 }

@@ -193,6 +193,7 @@ impl Server {
                     let ended = Ended {
                         code: libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)),
                         signal: libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status)),
+                        core: libc::WIFSIGNALED(status) && libc::WCOREDUMP(status),
                         at_us: self.now_us(),
                     };
                     let known = self.started.get_mut(&(pid.unsigned_abs()));
