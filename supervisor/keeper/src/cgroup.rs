@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -191,6 +191,24 @@ fn remove_below(dir: PathBuf, depth: u32) {
             remove_tree(entry.path(), depth + 1);
         }
     }
+}
+
+/// Who is in a cgroup and in those below it, as far as can be read.
+pub(crate) fn members(dir: &Path, depth: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    // A process of another pid namespace reads as 0.
+    let here = text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != 0);
+    let mut found: Vec<u32> = here.collect();
+    if depth < DEEPEST
+        && let Ok(entries) = std::fs::read_dir(dir)
+    {
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                found.extend(members(&entry.path(), depth + 1));
+            }
+        }
+    }
+    found
 }
 
 /// These files are read from the start each time: a second read of an open one tells what is new.

@@ -148,6 +148,8 @@ impl Builder {
         });
         let keeper = shared.start_keeper(clock.now())?;
         persist.set_fleet(keeper.keeper().containment().fleet.clone(), clock.now());
+        // What hides from everything else is found by the leaf alone.
+        persist.write_run().map_err(StartError::Write)?;
         let dispatcher = Dispatcher {
             fleet: Fleet::new(self.settings.fleet.clone(), seed()),
             shared: shared.clone(),

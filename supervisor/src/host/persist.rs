@@ -3,6 +3,7 @@
 //! Written soon and not at once: a fleet that starts together is one write.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use outboard_core::Time;
 use outboard_keeper::reaper::{Leader, Record};
 use serde::{Deserialize, Serialize};
 
-use super::sink::{Job, Sink};
+use super::sink::{Job, Sink, replace};
 use super::state_dir::Kept;
 use super::view::EventRecord;
 
@@ -106,6 +107,15 @@ impl Persist {
     pub(super) fn set_fleet(&mut self, fleet: Option<PathBuf>, now: Time) {
         self.record.fleet = fleet;
         self.changed(now);
+    }
+
+    /// Writes the run's record at once, and waits for that: before anything of this run is spawned.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn write_run(&mut self) -> io::Result<()> {
+        let bytes = self.run_bytes();
+        replace(&self.run_file, &bytes)
     }
 
     fn changed(&mut self, now: Time) {

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::identity::{Environ, Evidence, Verdict, judge};
 use super::record::{Leader, Record, RunMark};
-use crate::cgroup::{Fleet, remove_tree};
+use crate::cgroup::{Fleet, members, remove_tree};
 use crate::fleets::{fleet_name, open_fleet, own_leaf};
 use crate::pidfd::Pidfd;
 use crate::sys::clock::{now, pause};
@@ -54,6 +54,9 @@ pub fn reap_leftovers(record: &Record, limit: Duration) -> ReapReport {
     let mut report = ReapReport::default();
     if record.is_of_this_boot() {
         if let Some(fleet) = &record.fleet {
+            if fleet_of(fleet, &record.run).is_some() {
+                report.killed = members(fleet, 0);
+            }
             while !empty_fleet(fleet, &record.run) && now() < began + limit {
                 pause(BETWEEN_LOOKS);
             }
@@ -201,6 +204,7 @@ impl<'a> Hunt<'a> {
         report.skipped.extend(self.skipped.drain());
         report.left.append(&mut self.left);
         report.killed.sort_unstable();
+        report.killed.dedup();
         report.skipped.sort_unstable_by_key(|skipped| skipped.pid);
     }
 }

@@ -105,10 +105,9 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
         "plugin.opened" => (Info, opened(event).unwrap_or_else(|| "handshake answered".to_owned())),
         "plugin.exited" => (Warn, f.exit().map_or_else(|| "ended".to_owned(), |end| exit(&end))),
         "plugin.failure" => (Error, failure(event)),
-        "plugin.swept" => (
-            Warn,
-            format!("it left {}, killed now", count(f.number("n"), "process", "processes")),
-        ),
+        "plugin.swept" => {
+            (Warn, format!("it left {}, killed now", count(f.number("n"), "process", "processes")))
+        }
         "plugin.unkillable" => {
             (Error, format!("pid {} survived SIGKILL; its calls are refused", f.text("pid")))
         }

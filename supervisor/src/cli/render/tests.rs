@@ -271,14 +271,7 @@ fn why_of_a_plugin_that_never_failed_is_one_sentence() {
 
 fn stop_record(rungs: &[(Rung, u64)], exit: Option<Exit>, swept: u32) -> StopRecord {
     let rungs = rungs.iter().map(|(rung, ms)| (*rung, Duration::from_millis(*ms))).collect();
-    StopRecord {
-        generation: 1,
-        rungs,
-        exit,
-        swept,
-        took: Duration::ZERO,
-        by_itself: false,
-    }
+    StopRecord { generation: 1, rungs, exit, swept, took: Duration::ZERO, by_itself: false }
 }
 
 fn happens(shown: &mut ChangeScreen, screen: &mut Screen, record: &EventRecord) {

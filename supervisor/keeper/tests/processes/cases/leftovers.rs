@@ -73,7 +73,9 @@ fn a_scrubbed_leftover_is_found_by_its_leaf(choice: ContainmentChoice) {
     assert_eq!(world::living_below(world::me()).len(), 3);
     let without = Record { fleet: None, ..record.clone() };
     assert_eq!(reap_leftovers(&without, LIMIT).killed, []);
-    assert!(reap_leftovers(&record, LIMIT).fleet_removed);
+    let report = reap_leftovers(&record, LIMIT);
+    assert!(report.fleet_removed);
+    assert_eq!(report.killed.len(), 3, "whoever the kernel killed with the leaf counts too");
     world::wait_for_nobody();
 }
 
