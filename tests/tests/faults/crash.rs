@@ -70,7 +70,9 @@ fn crash_01_a_signal_ends_it() {
     signal(&row, pid, libc::SIGKILL);
     let error = client.answer(call).unwrap_err();
     ended_by(&run, "killed", "SIGKILL", false, &error);
-    row.witness("each caller was told the signal, and the kernel's core flag is that of a reference run");
+    row.witness(
+        "each caller was told the signal, and the kernel's core flag is that of a reference run",
+    );
 }
 
 /// Asserts what must be known of a plugin that a signal has ended, with one call in flight.
@@ -95,8 +97,12 @@ fn ended_by(
     assert_eq!(dossier["stderr"], json!(["the last words"]), "{dossier}");
     assert_eq!(dossier["lost_total"], 1, "{dossier}");
     assert!(dossier["cpu_ms"].is_u64() && dossier["peak_kib"].as_u64() > Some(0), "{dossier}");
-    let names: Vec<&str> =
-        dossier["timeline"].as_array().unwrap().iter().filter_map(|e| e["event"].as_str()).collect();
+    let names: Vec<&str> = dossier["timeline"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|e| e["event"].as_str())
+        .collect();
     for name in ["plugin.spawned", "plugin.opened", "plugin.exited", "plugin.failure"] {
         assert!(names.contains(&name), "{name} in {names:?}");
     }
@@ -358,7 +364,8 @@ fn crash_09_it_ends_by_itself_while_it_is_being_stopped() {
         row.gates().open("die");
         wait_until("it has ended", || !plugin.lives());
         signal(&row, run.pid, libc::SIGCONT);
-        let of_it = |event: &Event| event.is("stop.finished", "geo") && event.generation == generation;
+        let of_it =
+            |event: &Event| event.is("stop.finished", "geo") && event.generation == generation;
         let stop = run.event(of_it);
         assert_eq!(stop.member("exit"), &json!({"code": 3}), "{stop}");
         assert_eq!(stop.member("by_itself"), true, "{stop}");

@@ -8,6 +8,8 @@ use outboard_tests::world::{toml_list, toml_text};
 use outboard_tests::{Process, Running, World};
 use serde_json::{Value, json};
 
+use crate::supervisor::crew;
+
 /// What holds plugins: the best that this machine has, and what every machine has.
 const LEVELS: [&str; 2] = ["auto", "session"];
 
@@ -110,7 +112,9 @@ fn tree_02_a_daemon_that_hides_goes_with_the_stop_and_with_the_crash() {
             run.event(|event| event.is("plugin.swept", "geo") && event.number("n") == 1);
             run.state("geo", "backoff");
             assert!(!hidden.lives());
-            row.witness("the daemon had a session of its own, no mark and no descriptor, and lived");
+            row.witness(
+                "the daemon had a session of its own, no mark and no descriptor, and lived",
+            );
         },
         |row| row.chaos_with("geo", script, DOWN),
     );
@@ -159,7 +163,11 @@ fn tree_03_a_child_that_answers_after_its_leader_speaks_for_nobody() {
 #[test]
 fn tree_05_a_plugin_deaf_to_everything_goes_down_the_whole_ladder() {
     let row = Row::new("TREE-05");
-    row.chaos_with("deaf", &format!("ignore TERM\n{STUBBORN}serve"), &format!("{SHORT}term = \"50ms\"\n"));
+    row.chaos_with(
+        "deaf",
+        &format!("ignore TERM\n{STUBBORN}serve"),
+        &format!("{SHORT}term = \"50ms\"\n"),
+    );
     let run = row.run();
     run.active("deaf");
     let plugin = Process::of(run.plugin_pid("deaf")).unwrap();
@@ -200,8 +208,7 @@ fn tree_06_the_ladder_goes_on_for_the_group_when_the_leader_has_left() {
             row.witness("the member ignored SIGTERM and lived when the leader had left");
         },
         |row| {
-            let script =
-                format!("{STUBBORN}fork {{\n ignore TERM\n at member\n pause\n}}\nserve");
+            let script = format!("{STUBBORN}fork {{\n ignore TERM\n at member\n pause\n}}\nserve");
             row.chaos_with("geo", &script, &format!("{SHORT}term = \"10m\"\n"));
         },
     );
@@ -286,23 +293,29 @@ fn tree_10_a_wrapper_that_leaves_takes_the_plugin_with_it() {
         |row| {
             // A shell's background job has no stdin unless it is kept elsewhere.
             let line = |id: &str| {
-                format!("exec 3<&0; {{}} <&3 & head -c1 \"$$CHAOS_DIR/leave-{id}\" >/dev/null; exit 0")
+                format!(
+                    "exec 3<&0; {{}} <&3 & head -c1 \"$$CHAOS_DIR/leave-{id}\" >/dev/null; exit 0"
+                )
             };
             wrapped(row, "early", "at early\nread\npause", &line("early"), DOWN);
             wrapped(row, "late", "at late\nserve", &line("late"), DOWN);
             for id in ["early", "late"] {
-                drop(outboard_tests::gates::fifo(&row.gates().folder().join(format!("leave-{id}"))));
+                drop(outboard_tests::gates::fifo(
+                    &row.gates().folder().join(format!("leave-{id}")),
+                ));
             }
         },
     );
 }
 
-/// What is said while one waits for a plugin that will not go is in the suite's hands; this is only that it is not
-/// waited for twice.
 #[test]
 fn tree_05_a_plugin_that_leaves_early_ends_the_ladder_early() {
     let row = Row::new("TREE-05");
-    row.chaos_with("early", "ignore TERM\non shutdown { exit 3 }\nserve", "[stop]\nshutdown = \"10m\"");
+    row.chaos_with(
+        "early",
+        "ignore TERM\non shutdown { exit 3 }\nserve",
+        "[stop]\nshutdown = \"10m\"",
+    );
     let run = row.run();
     run.active("early");
     let stop = stop(&run, "early");
@@ -310,4 +323,39 @@ fn tree_05_a_plugin_that_leaves_early_ends_the_ladder_early() {
     assert_eq!(rungs(&stop), ["shutdown"], "{stop}");
     wait_until("it is down", || run.plugin("early")["state"] == "registered");
     row.witness("it left in the first step of ten minutes");
+}
+
+/// All at once: an orphan without a mark, a child in another session, a wrapper, and all of them deaf.
+#[test]
+fn tree_02_nothing_outlives_its_stop_or_its_crash() {
+    at_each_level(
+        "TREE-02",
+        |row, run| {
+            crew::all_active(run);
+            for _ in 0..2 {
+                row.gates().report("daemon");
+                row.gates().report("child");
+            }
+            assert_eq!(crew::living(run).len(), crew::PROCESSES, "{:#?}", run.plugin_processes());
+            let crashed = run.plugin_pid("wrapped");
+            signal(row, crashed, libc::SIGKILL);
+            run.state("wrapped", "failed");
+            assert_eq!(
+                crew::living(run).len(),
+                crew::PROCESSES - 4,
+                "{:#?}",
+                run.plugin_processes()
+            );
+            let stops = run.control("stop", &json!({"all": true})).unwrap();
+            for outcome in stops["outcomes"].as_array().unwrap() {
+                assert!(
+                    ["stopped", "unchanged"].contains(&outcome["end"].as_str().unwrap()),
+                    "{stops}"
+                );
+            }
+            assert!(crew::living(run).is_empty(), "{:#?}", run.plugin_processes());
+            row.witness("eight processes of three plugins lived before");
+        },
+        |row| crew::crew(row),
+    );
 }

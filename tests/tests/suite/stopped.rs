@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use outboard_tests::world::Launch;
-use outboard_tests::{Running, World, long, require};
+use outboard_tests::{Running, World, long};
 use serde_json::json;
 
 /// Probes so close together that a second without answers is a hang.
@@ -82,59 +81,4 @@ fn assert_stalled(run: &Running<'_>, id: &str) {
     let events = run.events();
     let stall = events.iter().find(|event| event.event == "clock.stall");
     assert!(stall.is_some_and(|stall| stall.number("ms") >= 1000), "{stall:?}");
-}
-
-/// The state letter of each process below the witness, by pid.
-fn state_of(world: &World, pid: u32) -> Option<char> {
-    world.witness().below().iter().find(|process| process.pid == pid).map(|process| process.state)
-}
-
-#[test]
-fn a_supervisor_suspended_from_the_keyboard_hurts_nobody() {
-    require!("sh");
-    let world = World::new();
-    let ids = five(&world);
-    // A shell with job control: the supervisor is its job, stopped by Ctrl-Z and continued by `fg`.
-    let launch = Launch { shell: Some("{}; read go; fg"), terminal: true, ..Launch::default() };
-    let run = world.launch(&launch);
-    for id in &ids {
-        run.active(id);
-    }
-    let supervisor = run.supervisor_pid();
-    world.witness().type_on(run.pid, "\x1a");
-    outboard_tests::clock::wait_until("Ctrl-Z stops the supervisor", || {
-        state_of(&world, supervisor) == Some('T')
-    });
-    let others: Vec<_> =
-        world.witness().below().into_iter().filter(|process| process.pid != supervisor).collect();
-    assert!(others.len() >= 7, "shell, keeper and plugins: {others:?}");
-    assert!(
-        others.iter().all(|process| process.state != 'T'),
-        "it reaches nobody else: {others:?}"
-    );
-    // By the witness' clock: long enough for several probes.
-    world.witness().signal_after(supervisor, 0, Duration::from_secs(2)).get();
-    world.witness().type_on(run.pid, "go\n");
-    assert_unhurt(&run, &ids);
-    assert_stalled(&run, "p1");
-    world.witness().type_on(run.pid, "\x03");
-    run.event(|event| event.event == "supervisor.stopped");
-    assert_eq!(run.ended().code, Some(0), "{}", run.stdout());
-}
-
-#[test]
-fn an_interrupt_from_the_keyboard_stops_all_gracefully() {
-    let world = World::new();
-    world.chaos("a", "serve");
-    world.chaos("b", "serve");
-    let run = world.launch(&Launch { terminal: true, ..Launch::default() });
-    run.active("a");
-    run.active("b");
-    world.witness().type_on(run.pid, "\x03");
-    assert_eq!(run.ended().code, Some(0), "{}", run.stdout());
-    for id in ["a", "b"] {
-        let stopped = run.event(|event| event.is("stop.finished", id));
-        // The terminal's signal would have killed it; it was asked to leave instead.
-        assert_eq!(stopped.member("exit")["code"], 0, "{stopped}");
-    }
 }
