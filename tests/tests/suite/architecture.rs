@@ -228,7 +228,7 @@ fn small_rooms_stay_lean_and_dependencies_point_one_way() {
         ("supervisor/manifest", &["nix", "outboard-core", "serde_json", "toml"]),
         ("plugin-sdk/rust", &["libc", "outboard-wire", "serde", "serde_json"]),
         ("plugins/chaos", &["libc"]),
-        ("tests", &["libc", "serde", "serde_json", "tempfile"]),
+        ("tests", &["libc", "serde", "serde_json", "tempfile", "toml"]),
         ("xtask", &[]),
     ] {
         let allowed = allowed.iter().map(|&name| name.to_owned()).collect();
