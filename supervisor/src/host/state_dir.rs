@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -82,7 +83,7 @@ impl StateDir {
             Err((file, Errno::EWOULDBLOCK)) => {
                 return Err(StateDirError::InUse {
                     path: path.to_owned(),
-                    holder: read_holder(file),
+                    holder: wait_for_holder(file),
                 });
             }
             Err((_, error)) => return Err(io("lock it", error.into())),
@@ -106,7 +107,7 @@ impl StateDir {
         let file = File::open(path.join("lock")).ok()?;
         match Flock::lock(file, FlockArg::LockSharedNonblock) {
             Ok(_) => None,
-            Err((file, _)) => Some(read_holder(file)),
+            Err((file, _)) => Some(read_holder(&file)),
         }
     }
 
@@ -135,7 +136,34 @@ impl StateDir {
     }
 }
 
-fn read_holder(mut file: File) -> Holder {
+/// How often, and with which pause, whoever holds the lock is given time to write who it is.
+const LOOKS: u32 = 50;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// Who holds the lock, also when it has only just taken it: what is written there then is of nobody, or of the one
+/// before, who has ended.
+fn wait_for_holder(mut file: File) -> Holder {
+    let mut holder = Holder::default();
+    for _ in 0..LOOKS {
+        file.rewind().unwrap_or_default();
+        holder = read_holder(&file);
+        if holder.pid != 0 && Path::new("/proc").join(holder.pid.to_string()).exists() {
+            break;
+        }
+        pause();
+    }
+    holder
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "before there is a runtime, and the kernel tells nobody of a change behind a lock"
+)]
+fn pause() {
+    std::thread::sleep(BETWEEN_LOOKS);
+}
+
+fn read_holder(mut file: &File) -> Holder {
     let mut text = String::new();
     // A holder that has not written yet is a holder all the same.
     file.read_to_string(&mut text).unwrap_or_default();

@@ -285,6 +285,7 @@ fn crash_06_a_crash_loop_is_given_up_and_then_tried_carefully() {
     assert_eq!(tries, [1, 2, 3, 4], "{dossier}");
     // The careful try: alone, and calls flow only once it has answered a probe.
     row.gates().report("careful");
+    run.event(|event| event.is("plugin.spawned", "geo") && event.generation == 5);
     assert_eq!(spawns(&run, "geo").len(), 5);
     let mut client = run.attach("geo");
     let call = client.send("echo", &json!({"patient": 1}));
