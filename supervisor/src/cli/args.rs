@@ -87,6 +87,14 @@ pub(super) struct RunArgs {
     /// What is printed; auto is pretty on a terminal and plain elsewhere
     #[arg(long, value_enum, default_value_t = Output::Auto)]
     pub(super) output: Output,
+
+    /// Leave out what plugins say: only what happens to them is printed
+    #[arg(long)]
+    pub(super) no_plugin_logs: bool,
+
+    /// How long the end may take at most; every step of every stop shrinks to fit [default: shutdown_cap]
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub(super) shutdown_timeout: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -72,7 +72,52 @@ fn refuse(error: &clap::Error) -> Exit {
     }
 }
 
+/// clap's words in the one shape of errors.
 fn usage(screen: &mut Screen, error: &clap::Error) -> Exit {
-    screen.complain(&error.to_string());
-    Exit::Usage
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines.next().unwrap_or_default().trim_start_matches("error: ").trim_end_matches(':');
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        screen.complain(&text);
+        return Exit::Usage;
+    }
+    let mut trouble = trouble::Trouble::new(Exit::Usage, what);
+    let mut help = "outboard --help".to_owned();
+    for line in lines {
+        match (line.strip_prefix("Usage: "), line.strip_prefix("tip: ")) {
+            (Some(usage), _) => {
+                let words = usage.split(' ').take_while(|word| !word.starts_with(['<', '[', '-']));
+                help = format!("{} --help", words.collect::<Vec<_>>().join(" "));
+                trouble = trouble.cause(format!("usage: {usage}"));
+            }
+            (None, Some(tip)) => trouble = trouble.cause(tip),
+            (None, None) if line.starts_with("For more information") => {}
+            (None, None) => trouble = trouble.cause(line),
+        }
+    }
+    screen.trouble(&trouble.help(help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_usage_has_the_shape_of_every_error() {
+        let mut all = String::new();
+        for words in [
+            &["outboard", "logs"][..],
+            &["outboard", "run"],
+            &["outboard", "stop", "geo", "--nwo"],
+            &["outboard", "call", "geo", "echo", "--deadline", "5"],
+            &["outboard", "run", "m", "--output", "loud"],
+            &["outboard", "status", "--watch", "--watch"],
+        ] {
+            let error = Args::try_parse_from(words).unwrap_err();
+            let (mut screen, printed) = Screen::for_test(80, false);
+            assert_eq!(usage(&mut screen, &error), Exit::Usage);
+            all.push_str(&format!("$ {}\n{}", words.join(" "), printed.text()));
+        }
+        insta::assert_snapshot!(all);
+    }
 }

@@ -9,18 +9,22 @@ use super::trouble::Trouble;
 use crate::control::select::nearest;
 
 /// What other tools call it, and what it is called here. Only verbs that exist.
-const ELSEWHERE: [(&str, &str); 11] = [
-    ("up", "run"),
+const ELSEWHERE: [(&str, &str); 15] = [
+    ("up", "run DIR"),
     ("down", "shutdown"),
     ("quit", "shutdown"),
     ("ps", "status"),
     ("ls", "status"),
     ("show", "status"),
+    ("describe", "status"),
+    ("inspect", "status"),
     ("validate", "check"),
     ("lint", "check"),
     ("kill", "stop --now"),
     ("tail", "logs -f"),
     ("log", "logs"),
+    ("serve", "run DIR"),
+    ("diagnose", "doctor"),
 ];
 
 /// The word that clap did not know.

@@ -24,9 +24,13 @@ pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ende
     }
     judge(&set, args, screen)?;
 
+    let mut settings = set.settings.clone();
+    if let Some(within) = args.shutdown_timeout {
+        settings.fleet.shutdown_cap = within;
+    }
     let sources: Vec<PathBuf> = args.sources.iter().map(|path| absolute(path)).collect();
     let supervisor = Supervisor::builder(dir)
-        .settings(set.settings.clone())
+        .settings(settings)
         .sources(sources)
         .adopt_orphans(true)
         .start()

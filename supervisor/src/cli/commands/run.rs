@@ -28,6 +28,8 @@ pub(super) struct Plan {
     pub(super) expected: Expected,
     /// End as soon as all are active, or this long after the start.
     pub(super) once_active: Option<Duration>,
+    /// Print what plugins say.
+    pub(super) plugin_logs: bool,
 }
 
 impl Plan {
@@ -39,7 +41,12 @@ impl Plan {
             Output::Pretty => Mode::Pretty,
             Output::Json => Mode::Json,
         };
-        Self { mode, expected, once_active: args.once_active.then_some(args.timeout) }
+        Self {
+            mode,
+            expected,
+            once_active: args.once_active.then_some(args.timeout),
+            plugin_logs: !args.no_plugin_logs,
+        }
     }
 }
 
@@ -99,7 +106,8 @@ pub(super) async fn supervise<B: Backend>(
                 Err(RecvError::Closed) => break Ok(()),
             },
             line = lines.recv() => match line {
-                Ok(line) => shown.log(screen, convert::log_line(&line)),
+                Ok(line) if plan.plugin_logs => shown.log(screen, convert::log_line(&line)),
+                Ok(_) => {}
                 Err(RecvError::Lagged(missed)) => shown.missed(screen, true, missed),
                 Err(RecvError::Closed) => break Ok(()),
             },
@@ -178,7 +186,11 @@ fn words<B: Backend>(backend: &B, outcomes: &[Outcome]) -> Change {
     let ids: Vec<_> = outcomes.iter().map(|outcome| outcome.plugin.clone()).collect();
     let mut change = convert::change(&ids, outcomes, clocks);
     // What did not run needs no line when everything ends.
-    change.outcomes.retain(|outcome| outcome.end != End::Unchanged);
+    change.outcomes.retain(|outcome| match outcome.end {
+        End::Unchanged => false,
+        End::Stopped => outcome.stop.is_some(),
+        _ => true,
+    });
     change
 }
 

@@ -265,7 +265,12 @@ async fn why_can_show_the_last_words_alone() {
 
 fn plan(once_active: Option<Duration>) -> Plan {
     let up = ["geo".to_owned()].into();
-    Plan { mode: Mode::Pretty, expected: Expected { up, ..Expected::default() }, once_active }
+    Plan {
+        mode: Mode::Pretty,
+        expected: Expected { up, ..Expected::default() },
+        once_active,
+        plugin_logs: true,
+    }
 }
 
 fn state(seq: u64, from: &str, to: &str) -> crate::host::EventRecord {

@@ -33,7 +33,12 @@ pub(in crate::cli) fn why(screen: &mut Screen, why: &Why, now: Timestamp) {
         return;
     };
     let after = verdict(plugin, dossier);
-    screen.toned(&format!("{id} is "), Tone::of_state(plugin.state), plugin.state.word(), &after);
+    let is = match plugin.state {
+        State::Backoff => "is in",
+        _ => "is",
+    };
+    let before = format!("{id} {is} ");
+    screen.toned(&before, Tone::of_state(plugin.state), plugin.state.word(), &after);
     for line in why.refused.iter().flat_map(|text| text.lines()) {
         screen.line(&format!("  {}", visible(line)));
     }
@@ -113,9 +118,17 @@ fn said(screen: &mut Screen, dossier: &Dossier) {
                 0 | 1 => String::new(),
                 n => format!("  (last of {n} stderr lines: --stderr)"),
             };
-            let room = screen.width().saturating_sub(INDENT + more.chars().count());
+            let room = screen.width().saturating_sub(INDENT);
             let words = visible(last.trim()).into_owned();
-            field(screen, "said", &format!("{}{more}", fit(&words, room.max(20))));
+            // What it said last is the evidence: where to find more may go to a line of its own.
+            if words.chars().count() + more.chars().count() <= room {
+                field(screen, "said", &format!("{words}{more}"));
+            } else {
+                field(screen, "said", &fit(&words, room));
+                if !more.is_empty() {
+                    field(screen, "", more.trim_start());
+                }
+            }
         }
         // Nothing ran that could have said something.
         None if matches!(dossier.failure.class.as_str(), "config" | "spawn") => {}
