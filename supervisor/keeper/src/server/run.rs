@@ -262,6 +262,8 @@ impl Server {
         };
         self.poller.remove(&*slot.pidfd);
         slot.ended = true;
+        // SAFETY: it has ended.
+        unsafe { slot.return_loan() };
         if let (ExitStatus::Signal { signal: libc::SIGKILL, oom, .. }, Some(proven), Some(leaf)) =
             (&mut exit_status, &self.fleet, &slot.leaf)
         {

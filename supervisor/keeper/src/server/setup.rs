@@ -70,18 +70,19 @@ fn prepare(invitation: Invitation) -> nix::Result<Server> {
     Ok(server)
 }
 
-/// Ignores every signal that can be ignored, and blocks them all: a child is born with everything blocked, so that a
-/// SIGTERM that arrives before it has its default dispositions back is kept for then, and not lost.
+/// Blocks every signal and gives each its default action: what is blocked does nothing here, and a child is born with
+/// the dispositions that its program is to have, so that a SIGTERM that arrives before `exec` is kept, and not lost.
+/// An inherited "ignore" would make children vanish without a status.
 fn take_signals() -> nix::Result<SignalFd> {
+    signals::block_all()?;
     for signal in signals::ALL.filter(|&signal| signals::is_changeable(signal)) {
-        // An inherited "ignore" would make children vanish without a status. Their stops are of no interest.
+        // The stops of children are of no interest.
         let disposition = match signal {
             libc::SIGCHLD => Disposition::DefaultWithoutStops,
-            _ => Disposition::Ignore,
+            _ => Disposition::Default,
         };
         signals::set(signal, disposition)?;
     }
-    signals::block_all(true)?;
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)

@@ -5,8 +5,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::child::ChildPlan;
 use crate::cgroup::{Events, Leaf};
 use crate::order::Orphans;
+use crate::sys::process::Loan;
 use crate::tree::Phase;
 
 /// One generation of one plugin, from fork until nothing of it is left.
@@ -17,12 +19,28 @@ pub(super) struct Slot {
     pub(super) pid: i32,
     pub(super) pidfd: Rc<OwnedFd>,
     pub(super) exec: Exec,
+    /// What the child runs with until it has called `exec` or is dead.
+    pub(super) loan: Option<Loan<ChildPlan>>,
     pub(super) orphans: Orphans,
     pub(super) linger: Duration,
     pub(super) leaf: Option<Leaf>,
     /// The leader has ended; it is a zombie.
     pub(super) ended: bool,
     pub(super) ending: Option<Ending>,
+}
+
+impl Slot {
+    /// Gives back what the child ran with.
+    ///
+    /// # Safety
+    ///
+    /// It has called `exec` with success, or has ended.
+    pub(super) unsafe fn return_loan(&mut self) {
+        if let Some(loan) = self.loan.take() {
+            // SAFETY: the caller's promise.
+            unsafe { loan.return_it() };
+        }
+    }
 }
 
 /// How far the child has come.

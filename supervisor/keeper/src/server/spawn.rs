@@ -1,7 +1,7 @@
 //! The parent's half of a start.
 
 use std::ffi::{CStr, c_char};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr::null;
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ use crate::cgroup::Leaf;
 use crate::order::{Orphans, Rlimit, Step};
 use crate::protocol::FromKeeper;
 use crate::switches;
-use crate::sys::process::{Forked, fork, signal};
+use crate::sys::process::{Loan, signal, start};
 use crate::sys::sealed::unseal;
 
 type Failure = (Step, Errno);
@@ -29,13 +29,14 @@ struct Born {
     pid: i32,
     pidfd: OwnedFd,
     pipe: OwnedFd,
+    loan: Loan<ChildPlan>,
     leaf: Option<Leaf>,
     orphans: Orphans,
     linger: std::time::Duration,
 }
 
 impl Server {
-    /// Forks and goes on: the outcome of `exec` comes through the poll.
+    /// Starts it and goes on: the outcome of `exec` comes through the poll.
     pub(super) fn spawn(&mut self, key: u64, fds: Vec<OwnedFd>, all_arrived: bool) {
         let outcome = match all_arrived {
             _ if self.slots.of_key(key).is_some() => Err((Step::Order, Errno::EEXIST)),
@@ -76,32 +77,29 @@ impl Server {
             ),
             None => None,
         };
-        let mut extra: Vec<(RawFd, RawFd)> =
-            extra.iter().map(|fd| fd.as_raw_fd()).zip(blueprint.targets.iter().copied()).collect();
-        let rlimits = rlimits(&blueprint, self.inherited_nofile);
-        let plan = ChildPlan {
+        let (orphans, linger) = (blueprint.orphans, blueprint.linger);
+        let extra = extra.iter().map(|fd| fd.as_raw_fd()).zip(blueprint.targets.iter().copied());
+        let plan = Box::new(ChildPlan {
             parent: std::process::id().cast_signed(),
             pipe: theirs.as_raw_fd(),
             door: None,
             // At level 1 the cgroup holds the tree together.
-            subreaper: leaf.is_none() && blueprint.orphans == Orphans::Plugin,
+            subreaper: leaf.is_none() && orphans == Orphans::Plugin,
             stdio: [stdin, stdout, stderr].map(|fd| fd.as_raw_fd()),
-            extra: &mut extra,
-            cwd: blueprint.cwd,
+            extra: extra.collect(),
+            cwd: blueprint.cwd.map(CStr::as_ptr),
             umask: blueprint.umask,
-            rlimits: &rlimits,
-            user: blueprint.user.as_ref(),
+            rlimits: rlimits(&blueprint, self.inherited_nofile),
             no_new_privs: blueprint.no_new_privs,
-            program: blueprint.program,
-            argv: &pointers(&blueprint.argv),
-            envp: &pointers(&blueprint.env),
+            program: blueprint.program.as_ptr(),
+            argv: pointers(&blueprint.argv),
+            envp: pointers(&blueprint.env),
             hold: switches::hold(&blueprint.env),
-        };
+            user: blueprint.user,
+            texts: bytes,
+        });
         match birth(plan, self.fleet.as_ref().zip(leaf.as_ref())) {
-            Ok((pid, pidfd)) => {
-                let (orphans, linger) = (blueprint.orphans, blueprint.linger);
-                Ok(Born { pid, pidfd, pipe, leaf, orphans, linger })
-            }
+            Ok((pid, pidfd, loan)) => Ok(Born { pid, pidfd, pipe, loan, leaf, orphans, linger }),
             Err(failure) => {
                 if let (Some(proven), Some(leaf)) = (&self.fleet, leaf) {
                     leaf.remove(&proven.fleet);
@@ -112,13 +110,14 @@ impl Server {
     }
 
     fn enter(&mut self, key: u64, born: Born) {
-        let Born { pid, pidfd, pipe, leaf, orphans, linger } = born;
+        let Born { pid, pidfd, pipe, loan, leaf, orphans, linger } = born;
         let pidfd = Rc::new(pidfd);
         let slot = Slot {
             key,
             pid,
             pidfd: Rc::clone(&pidfd),
             exec: Exec::Pending(pipe),
+            loan: Some(loan),
             orphans,
             linger,
             leaf,
@@ -171,6 +170,8 @@ impl Server {
             }
             _ if execed() => {
                 self.outbox.push(FromKeeper::Execed { key });
+                // SAFETY: it runs its own program.
+                unsafe { slot.return_loan() };
                 Exec::Done
             }
             _ => Exec::Never { reported: false },
@@ -178,11 +179,11 @@ impl Server {
     }
 }
 
-/// Forks into the leaf, if there is one.
+/// Starts the child, in the leaf if there is one.
 fn birth(
-    mut plan: ChildPlan<'_>,
+    mut plan: Box<ChildPlan>,
     cgroup: Option<(&Proven, &Leaf)>,
-) -> Result<(i32, OwnedFd), Failure> {
+) -> Result<(i32, OwnedFd, Loan<ChildPlan>), Failure> {
     let at_cgroup = |e| (Step::Cgroup, e);
     let (dir, door) = match cgroup {
         Some((proven, leaf)) if proven.born_inside => {
@@ -192,13 +193,10 @@ fn birth(
         None => (None, None),
     };
     plan.door = door.as_ref().map(|fd| fd.as_raw_fd());
-    // SAFETY: the keeper has one thread (it refuses to serve otherwise), and the child does nothing but `run`.
-    match unsafe { fork(dir.as_ref().map(|dir| dir.as_fd())) } {
-        Ok(Forked::Parent { pid, pidfd }) => Ok((pid, pidfd)),
-        // SAFETY: just forked; the plan's pointers are into the blueprint, which this copy of memory holds too.
-        Ok(Forked::Child) => unsafe { child::run(plan) },
-        Err(e) => Err((Step::Fork, e)),
-    }
+    let dir = dir.as_ref().map(|dir| dir.as_fd());
+    // SAFETY: the keeper has one thread (it refuses to serve otherwise) and blocks every signal. `run` gets the plan it
+    // expects, whose pointers are into its own texts.
+    unsafe { start(dir, child::run, plan) }.map_err(|e| (Step::Fork, e))
 }
 
 /// The order's limits; and the limit of open files that the keeper itself was started with, which it has raised.

@@ -7,5 +7,6 @@ pub(crate) mod kin;
 pub(crate) mod packet;
 pub(crate) mod proc;
 pub(crate) mod process;
+pub(crate) mod raw;
 pub(crate) mod sealed;
 pub(crate) mod signals;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::order::{ExitStatus, Rusage};
+use crate::sys::raw::{CloneArgs, SHARES, clone_sharing};
 
 /// Makes this process the one that its orphaned descendants land on (`PR_SET_CHILD_SUBREAPER`). It survives `exec`
 /// and is not inherited by children.
@@ -22,23 +23,6 @@ pub fn set_non_dumpable() -> nix::Result<()> {
 pub(crate) enum Forked {
     Child,
     Parent { pid: i32, pidfd: OwnedFd },
-}
-
-/// The first version of `struct clone_args` that can join a cgroup (clone3(2), Linux 5.7).
-#[repr(C)]
-#[derive(Default)]
-struct CloneArgs {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-    set_tid: u64,
-    set_tid_size: u64,
-    cgroup: u64,
 }
 
 const CLONE_PIDFD: u64 = 0x1000;
@@ -78,6 +62,139 @@ pub(crate) unsafe fn fork(cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Forked>
         // SAFETY: the caller's promise.
         Err(Errno::ENOSYS) if cgroup.is_none() => unsafe { fork_without_clone3() },
         Err(e) => Err(e),
+    }
+}
+
+/// The stack of a child that runs in this process's memory until it calls `exec`. Given back only when the child is known to have left: see [`Loan`].
+struct Stack {
+    base: *mut libc::c_void,
+}
+
+impl Stack {
+    /// Bytes. A few frames of plain system calls; in a build without optimisation they are larger.
+    const SIZE: usize = 64 * 1024;
+    /// Below it, so that growing too far ends the child and overwrites nothing.
+    const GUARD: usize = 4096;
+
+    fn new() -> nix::Result<Stack> {
+        let size = Stack::GUARD + Stack::SIZE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping at a place of the kernel's choice.
+        let base = unsafe {
+            libc::mmap(std::ptr::null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+        };
+        if base == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let stack = Stack { base };
+        // SAFETY: the first page of what has just been mapped.
+        Errno::result(unsafe { libc::mprotect(base, Stack::GUARD, libc::PROT_NONE) })?;
+        Ok(stack)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new` with this size; nobody runs on it any more.
+        unsafe { libc::munmap(self.base, Stack::GUARD + Stack::SIZE) };
+    }
+}
+
+/// What a child was given to run with. Where it shares this process's memory, that has to stay until it has called
+/// `exec` or is dead: dropped earlier, it is not given back at all.
+pub(crate) struct Loan<T> {
+    plan: *mut T,
+    stack: Option<Stack>,
+}
+
+impl<T> Loan<T> {
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    ///
+    /// The child has called `exec` with success, or has ended.
+    pub(crate) unsafe fn return_it(mut self) {
+        self.stack.take();
+        // SAFETY: made by `Box::into_raw`, and the child is gone: the caller's promise.
+        drop(unsafe { Box::from_raw(std::mem::replace(&mut self.plan, std::ptr::null_mut())) });
+    }
+}
+
+impl<T> Drop for Loan<T> {
+    fn drop(&mut self) {
+        // Somebody may still run on it.
+        std::mem::forget(self.stack.take());
+    }
+}
+
+/// Starts a child that runs `entry(plan)`. It shares this process's memory until it calls `exec`, where the machine and
+/// the kernel allow it; else it has a copy. The pidfd is made in the same step, and the child is born in the cgroup.
+///
+/// `ENOSYS` is as for [`fork`].
+///
+/// # Safety
+///
+/// This process has one thread, and every signal is blocked. `entry` makes no calls but those of [`raw`](super::raw),
+/// touches nothing but the plan, and does not return.
+pub(crate) unsafe fn start<T>(
+    cgroup: Option<BorrowedFd<'_>>,
+    entry: unsafe extern "C" fn(*mut ()) -> !,
+    plan: Box<T>,
+) -> nix::Result<(i32, OwnedFd, Loan<T>)> {
+    let stack = if SHARES { Some(Stack::new()?) } else { None };
+    let loan = Loan { plan: Box::into_raw(plan), stack };
+    let Some(stack) = &loan.stack else {
+        // SAFETY: the caller's promise, and the copy holds a copy of the plan.
+        return unsafe { start_in_a_copy(cgroup, entry, loan) };
+    };
+    let mut pidfd: RawFd = -1;
+    let mut args = CloneArgs {
+        flags: CLONE_PIDFD | libc::CLONE_VM as u64,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: stack.base as u64 + Stack::GUARD as u64,
+        stack_size: Stack::SIZE as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: the caller's promise; plan and stack live as long as the loan says.
+    match unsafe { clone_sharing(&args, entry, loan.plan.cast()) } {
+        Ok(pid) => {
+            // SAFETY: on success the kernel has put a descriptor that is ours into `pidfd`.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok((pid, pidfd, loan))
+        }
+        // SAFETY: as above.
+        Err(Errno::ENOSYS) if cgroup.is_none() => unsafe { start_in_a_copy(None, entry, loan) },
+        Err(e) => {
+            // SAFETY: there is no child.
+            unsafe { loan.return_it() };
+            Err(e)
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for [`start`].
+unsafe fn start_in_a_copy<T>(
+    cgroup: Option<BorrowedFd<'_>>,
+    entry: unsafe extern "C" fn(*mut ()) -> !,
+    loan: Loan<T>,
+) -> nix::Result<(i32, OwnedFd, Loan<T>)> {
+    // SAFETY: the caller's promise.
+    match unsafe { fork(cgroup) } {
+        // SAFETY: the caller's promise.
+        Ok(Forked::Child) => unsafe { entry(loan.plan.cast()) },
+        Ok(Forked::Parent { pid, pidfd }) => Ok((pid, pidfd, loan)),
+        Err(e) => {
+            // SAFETY: there is no child.
+            unsafe { loan.return_it() };
+            Err(e)
+        }
     }
 }
 

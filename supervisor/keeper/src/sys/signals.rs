@@ -1,7 +1,7 @@
 //! Signal dispositions and masks, straight from the kernel.
 //!
 //! The C library keeps two real-time signals to itself: it neither blocks nor ignores them, and hides that they are
-//! ignored already. Both the keeper and its children need the whole set.
+//! ignored already. The keeper needs the whole set.
 
 use std::ptr::null_mut;
 
@@ -13,7 +13,6 @@ pub(crate) const ALL: std::ops::RangeInclusive<i32> = 1..=64;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Disposition {
     Default,
-    Ignore,
     /// The default, and no SIGCHLD for children that stop or go on.
     DefaultWithoutStops,
 }
@@ -23,17 +22,15 @@ pub(crate) enum Disposition {
 type Action = [usize; 4];
 
 /// Bytes in the kernel's signal set.
-const SET_SIZE: usize = 8;
+pub(crate) const SET_SIZE: usize = 8;
 
 pub(crate) fn is_changeable(signal: i32) -> bool {
     signal != libc::SIGKILL && signal != libc::SIGSTOP
 }
 
-/// Async-signal-safe.
 pub(crate) fn set(signal: i32, disposition: Disposition) -> nix::Result<()> {
     let action: Action = match disposition {
         Disposition::Default => [libc::SIG_DFL, 0, 0, 0],
-        Disposition::Ignore => [libc::SIG_IGN, 0, 0, 0],
         Disposition::DefaultWithoutStops => [libc::SIG_DFL, libc::SA_NOCLDSTOP as usize, 0, 0],
     };
     let old: *mut Action = null_mut();
@@ -44,9 +41,9 @@ pub(crate) fn set(signal: i32, disposition: Disposition) -> nix::Result<()> {
     Errno::result(r).map(drop)
 }
 
-/// Blocks all signals, or none. Async-signal-safe.
-pub(crate) fn block_all(blocked: bool) -> nix::Result<()> {
-    let set: u64 = if blocked { u64::MAX } else { 0 };
+/// Blocks all signals.
+pub(crate) fn block_all() -> nix::Result<()> {
+    let set = u64::MAX;
     let old: *mut u64 = null_mut();
     // SAFETY: the set lives through the call; nothing is written back.
     let r = unsafe {
