@@ -11,6 +11,8 @@ pub(super) struct ProcessLook {
     pub stopped: bool,
     /// On its way out: `PF_EXITING`, a zombie, or gone.
     pub exiting: bool,
+    /// Nobody has this number.
+    pub gone: bool,
 }
 
 /// Looks at process `pid`; 0 is nobody.
@@ -20,7 +22,7 @@ pub(super) fn look(pid: u32) -> ProcessLook {
         return ProcessLook::default();
     }
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return ProcessLook { exiting: true, ..ProcessLook::default() };
+        return ProcessLook { exiting: true, gone: true, ..ProcessLook::default() };
     };
     let traced = fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| {
         status
@@ -38,6 +40,7 @@ pub(super) fn look(pid: u32) -> ProcessLook {
         traced,
         stopped: state == "T",
         exiting: matches!(state, "Z" | "X" | "x") || flags & PF_EXITING != 0,
+        gone: false,
     }
 }
 
@@ -76,8 +79,9 @@ mod tests {
     #[test]
     fn this_process_is_neither_stopped_nor_exiting_and_nobody_is_exiting() {
         let me = look(std::process::id());
-        assert!(!me.stopped && !me.exiting);
-        assert!(look(u32::MAX >> 1).exiting);
+        assert!(!me.stopped && !me.exiting && !me.gone);
+        let nobody = look(u32::MAX >> 1);
+        assert!(nobody.exiting && nobody.gone);
         assert!(tree(std::process::id()) > 0);
     }
 }

@@ -11,11 +11,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 /// Jobs that may wait for the disk at any moment.
 const QUEUE: usize = 4096;
+
+/// How long the thread lets jobs gather before it writes them. Waking it for each line would cost the one who offers
+/// more than the line itself, and the thread would run just when a plugin that starts needs the processor. What is not
+/// written yet is lost when the supervisor is killed.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// Log files held open at once; more plugins than this take turns.
 const OPEN_FILES: usize = 64;
@@ -102,18 +108,26 @@ struct Open {
 
 impl<F: Fn(String)> Writer<F> {
     fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
-            match job {
-                Job::Append { file, line, limits } => {
-                    let result = self.append(&file, &line, limits);
-                    self.account(&file, result);
-                }
-                Job::Replace { file, bytes } => {
-                    let result = replace(&file, &bytes);
-                    self.account(&file, result);
-                }
-                Job::Flush(done) => done.send(()).unwrap_or_default(),
+        while let Ok(first) = jobs.recv() {
+            gather();
+            self.job(first);
+            while let Ok(job) = jobs.try_recv() {
+                self.job(job);
             }
+        }
+    }
+
+    fn job(&mut self, job: Job) {
+        match job {
+            Job::Append { file, line, limits } => {
+                let result = self.append(&file, &line, limits);
+                self.account(&file, result);
+            }
+            Job::Replace { file, bytes } => {
+                let result = replace(&file, &bytes);
+                self.account(&file, result);
+            }
+            Job::Flush(done) => done.send(()).unwrap_or_default(),
         }
     }
 
@@ -162,6 +176,11 @@ impl<F: Fn(String)> Writer<F> {
             }
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a thread that only writes files may sleep")]
+fn gather() {
+    std::thread::sleep(GATHER);
 }
 
 fn open_append(path: &Path) -> io::Result<Open> {

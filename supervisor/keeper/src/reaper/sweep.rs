@@ -1,6 +1,6 @@
 //! Passes over `/proc`: stop what is ours until nobody new is found, then kill until nobody is.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -60,7 +60,15 @@ pub fn reap_leftovers(record: &Record, limit: Duration) -> ReapReport {
             while !empty_fleet(fleet, &record.run) && now() < began + limit {
                 pause(BETWEEN_LOOKS);
             }
+            // A leaf is busy for a moment longer than it is populated.
             report.fleet_removed = remove_fleet(fleet, &record.run);
+            while !report.fleet_removed
+                && fleet_of(fleet, &record.run).is_some()
+                && now() < began + limit
+            {
+                pause(BETWEEN_LOOKS);
+                report.fleet_removed = remove_fleet(fleet, &record.run);
+            }
         }
         let mut hunt = Hunt::new(record.run, &record.leaders);
         while hunt.pass() && now() < began + limit {
@@ -107,7 +115,9 @@ pub(crate) struct Hunt<'a> {
     /// Never signalled: this process and those above it.
     ancestors: HashSet<u32>,
     phase: Phase,
-    killed: HashSet<u32>,
+    /// Number and start of each. One that is on its way out has given up its environment before its files, and proves
+    /// nothing any more; it is waited for all the same.
+    killed: HashMap<u32, u64>,
     skipped: HashSet<Skipped>,
     left: Vec<u32>,
 }
@@ -126,7 +136,7 @@ impl<'a> Hunt<'a> {
             reader,
             ancestors,
             phase: Phase::FREEZE,
-            killed: HashSet::new(),
+            killed: HashMap::new(),
             skipped: HashSet::new(),
             left: Vec::new(),
         }
@@ -160,6 +170,10 @@ impl<'a> Hunt<'a> {
             return false;
         }
         match self.judge(pid, &stat) {
+            Verdict::NotOurs if self.killed.get(&pid) == Some(&stat.start) => {
+                self.left.push(pid);
+                false
+            }
             Verdict::NotOurs => false,
             Verdict::Skip(reason) => {
                 self.skipped.insert(Skipped { pid, reason });
@@ -174,7 +188,7 @@ impl<'a> Hunt<'a> {
                 if let Some(signal) = signal {
                     let sent = pidfd.send_signal(signal);
                     if sent.is_ok() && signal == libc::SIGKILL {
-                        self.killed.insert(pid);
+                        self.killed.insert(pid, stat.start);
                     }
                 }
                 self.left.push(pid);
@@ -200,7 +214,7 @@ impl<'a> Hunt<'a> {
     }
 
     pub(crate) fn write_into(&mut self, report: &mut ReapReport) {
-        report.killed.extend(self.killed.drain());
+        report.killed.extend(self.killed.drain().map(|(pid, _)| pid));
         report.skipped.extend(self.skipped.drain());
         report.left.append(&mut self.left);
         report.killed.sort_unstable();

@@ -54,7 +54,12 @@ enum Adoption {
     Leave,
     /// Not known yet: the next look decides, and nobody is declared gone meanwhile.
     Unknown,
-    Ended,
+    /// It waits to be reaped.
+    Ended {
+        /// It may be the rest of a dead plugin, and then it may have left a child after the list was read: who forks
+        /// and exits all the time is met like this only. Nobody is declared gone by this look.
+        may_have_heirs: bool,
+    },
 }
 
 /// Between passes that find nothing new; short at first, because a killed process is gone in a moment.
@@ -138,11 +143,12 @@ impl Server {
                 Adoption::Owned(owner) => self.walk.root(child, owner),
                 Adoption::Leave => {}
                 Adoption::Unknown => unknown += 1,
-                Adoption::Ended if ended < REAPED_AT_ONCE => {
+                Adoption::Ended { may_have_heirs } if ended < REAPED_AT_ONCE => {
                     ended += 1;
+                    unknown += u32::from(may_have_heirs);
                     self.reap_adoptee(child);
                 }
-                Adoption::Ended => unknown += 1,
+                Adoption::Ended { .. } => unknown += 1,
             }
         }
         self.children = children;
@@ -152,11 +158,13 @@ impl Server {
     fn adopt(&mut self, pid: i32) -> Adoption {
         // A child that was not waited for cannot vanish.
         let Some(stat) = self.walk.reader().stat(pid) else { return Adoption::Unknown };
+        let owner = self.owner(pid, &stat);
+        let is_of_living = |owner| self.slots.get(owner).is_some_and(|slot| slot.ending.is_none());
         if stat.is_over() {
-            return Adoption::Ended;
+            return Adoption::Ended { may_have_heirs: !owner.is_some_and(is_of_living) };
         }
-        if let Some(owner) = self.owner(pid, &stat) {
-            let is_living = self.slots.get(owner).is_some_and(|slot| slot.ending.is_none());
+        if let Some(owner) = owner {
+            let is_living = is_of_living(owner);
             return if is_living { Adoption::Leave } else { Adoption::Owned(owner) };
         }
         let known = self

@@ -92,8 +92,12 @@ impl Link {
             if self.is_over() {
                 return;
             }
+            let process = super::super::procfs::look(self.pid());
+            if process.gone {
+                return;
+            }
             // A process closes its descriptors early on its way out, and a loaded machine may take a while over it.
-            if !super::super::procfs::look(self.pid()).exiting {
+            if !process.exiting {
                 break;
             }
         }

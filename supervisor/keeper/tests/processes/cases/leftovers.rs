@@ -48,12 +48,21 @@ fn the_next_start_removes_what_a_double_kill_left(choice: ContainmentChoice) {
         brain.wait_until_up(4);
         let closed = world::living_below(brain.plugins[3]);
         let record = kill_both(&brain);
+        // The leaders go with the keeper, each in its time.
+        world::until(|| world::living_below(world::me()).len() == 3 + 3 + 4 + 1);
         let left = world::living_below(world::me());
-        assert_eq!(left.len(), 3 + 3 + 4 + 1);
         let report = reap_leftovers(&record, LIMIT);
         world::reap();
         if choice == ContainmentChoice::Cgroup || world::is_root() {
-            assert_eq!((&report.left, world::living_below(world::me())), (&vec![], vec![]));
+            let living = world::living_below(world::me());
+            let who = living.iter().map(|pid| {
+                let read = |what| {
+                    std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default()
+                };
+                (read("stat"), read("cmdline"), read("environ"))
+            });
+            assert_eq!(living, [], "{:?}; {report:?} of {left:?}", who.collect::<Vec<_>>());
+            assert_eq!(report.left, []);
         } else {
             // Not dumpable, in a session of its own: closed to its own user, and found by a leaf alone.
             assert_eq!(world::living_below(world::me()), closed);
