@@ -4,6 +4,7 @@
 //! offered it, who counts it; what the disk refuses is counted here and said once, when it works again.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,6 +23,12 @@ const QUEUE: usize = 4096;
 /// more than the line itself, and the thread would run just when a plugin that starts needs the processor. What is not
 /// written yet is lost when the supervisor is killed.
 const GATHER: Duration = Duration::from_millis(2);
+
+/// Bytes for one file that are not held back until the batch is over.
+const WRITE_AT: usize = 64 * 1024;
+
+/// Bytes of room kept for a file between batches.
+const KEPT: usize = 4 * 1024;
 
 /// Log files held open at once; more plugins than this take turns.
 const OPEN_FILES: usize = 64;
@@ -103,7 +110,11 @@ struct Writer<F> {
 
 struct Open {
     file: File,
+    /// Bytes, those that wait included.
     size: u64,
+    /// Whole lines that are not written yet, and their number.
+    waiting: Vec<u8>,
+    lines: u64,
 }
 
 impl<F: Fn(String)> Writer<F> {
@@ -114,51 +125,77 @@ impl<F: Fn(String)> Writer<F> {
             while let Ok(job) = jobs.try_recv() {
                 self.job(job);
             }
+            self.write_all();
         }
     }
 
     fn job(&mut self, job: Job) {
         match job {
             Job::Append { file, line, limits } => {
-                let result = self.append(&file, &line, limits);
-                self.account(&file, result);
+                if let Err(error) = self.append(&file, &line, limits) {
+                    self.account(&file, 1, Err(error));
+                }
             }
             Job::Replace { file, bytes } => {
                 let result = replace(&file, &bytes);
-                self.account(&file, result);
+                self.account(&file, 1, result);
             }
-            Job::Flush(done) => done.send(()).unwrap_or_default(),
+            Job::Flush(done) => {
+                self.write_all();
+                done.send(()).unwrap_or_default();
+            }
         }
     }
 
+    /// Puts a line behind those that wait for the same file. They are written together.
     fn append(&mut self, path: &Arc<Path>, line: &str, limits: Rotation) -> io::Result<()> {
         if self.files.len() >= OPEN_FILES && !self.files.contains_key(path) {
+            self.write_all();
             self.files.clear();
         }
-        let open = match self.files.entry(path.clone()) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(open_append(path)?),
-        };
         let bytes = line.len() as u64 + 1;
-        if open.size > 0 && open.size + bytes > limits.size {
+        if let Some(open) = self.files.get(path)
+            && open.size > 0
+            && open.size + bytes > limits.size
+        {
+            self.write(path);
             self.files.remove(path);
             rotate(path, limits.keep)?;
-            self.files.insert(path.clone(), open_append(path)?);
         }
-        let open = self.files.get_mut(path).expect("inserted above");
-        let mut buffer = Vec::with_capacity(line.len() + 1);
-        buffer.extend_from_slice(line.as_bytes());
-        buffer.push(b'\n');
-        let written = open.file.write_all(&buffer);
-        match written {
-            Ok(()) => open.size += bytes,
-            // Half a line may be there: the file is opened anew, and readers skip what they cannot parse.
-            Err(_) => drop(self.files.remove(path)),
+        let open = match self.files.entry(path.clone()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(open_append(path)?),
+        };
+        open.size += bytes;
+        open.waiting.extend_from_slice(line.as_bytes());
+        open.waiting.push(b'\n');
+        open.lines += 1;
+        if open.waiting.len() >= WRITE_AT {
+            self.write(path);
         }
-        written
+        Ok(())
     }
 
-    fn account(&mut self, path: &Path, result: io::Result<()>) {
+    fn write_all(&mut self) {
+        let waiting = self.files.iter().filter(|(_, open)| open.lines > 0);
+        let waiting: Vec<_> = waiting.map(|(path, _)| path.clone()).collect();
+        waiting.iter().for_each(|path| self.write(path));
+    }
+
+    fn write(&mut self, path: &Arc<Path>) {
+        let Some(open) = self.files.get_mut(path).filter(|open| open.lines > 0) else { return };
+        let lines = std::mem::take(&mut open.lines);
+        let written = open.file.write_all(&open.waiting);
+        open.waiting.clear();
+        open.waiting.shrink_to(KEPT);
+        if written.is_err() {
+            // Half a line may be there: the file is opened anew, and readers skip what they cannot parse.
+            self.files.remove(path);
+        }
+        self.account(path, lines, written);
+    }
+
+    fn account(&mut self, path: &Path, lines: u64, result: io::Result<()>) {
         match result {
             Ok(()) if self.failing > 0 => {
                 (self.trouble)(format!(
@@ -169,8 +206,9 @@ impl<F: Fn(String)> Writer<F> {
             }
             Ok(()) => {}
             Err(error) => {
-                self.failing += 1;
-                if self.failing == 1 {
+                let is_first = self.failing == 0;
+                self.failing += lines;
+                if is_first {
                     (self.trouble)(format!("cannot write {}: {error}", path.display()));
                 }
             }
@@ -192,7 +230,7 @@ fn open_append(path: &Path) -> io::Result<Open> {
         .custom_flags(libc_nofollow())
         .open(path)?;
     let size = file.metadata()?.len();
-    Ok(Open { file, size })
+    Ok(Open { file, size, waiting: Vec::new(), lines: 0 })
 }
 
 fn libc_nofollow() -> i32 {
