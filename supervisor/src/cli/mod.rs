@@ -35,9 +35,9 @@ pub fn run() -> std::process::ExitCode {
 }
 
 fn main(words: Vec<OsString>) -> Exit {
-    let args = match Args::try_parse_from(words) {
+    let args = match Args::try_parse_from(&words) {
         Ok(args) => args,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(&error, &words),
     };
     let mut screen = Screen::of_process(&ScreenOptions { quiet: args.quiet, json: args.json });
     // One thread is enough for a command, and for a supervisor.
@@ -57,7 +57,7 @@ fn main(words: Vec<OsString>) -> Exit {
 }
 
 /// Help, version and wrong usage: clap's own words, save for a verb that does not exist.
-fn refuse(error: &clap::Error) -> Exit {
+fn refuse(error: &clap::Error, words: &[OsString]) -> Exit {
     let mut screen = Screen::of_process(&ScreenOptions { quiet: false, json: false });
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -66,14 +66,14 @@ fn refuse(error: &clap::Error) -> Exit {
         }
         ErrorKind::InvalidSubcommand => match verbs::of_error(error) {
             Some(word) => screen.trouble(&verbs::unknown(&word)),
-            None => usage(&mut screen, error),
+            None => usage(&mut screen, error, words),
         },
-        _ => usage(&mut screen, error),
+        _ => usage(&mut screen, error, words),
     }
 }
 
 /// clap's words in the one shape of errors.
-fn usage(screen: &mut Screen, error: &clap::Error) -> Exit {
+fn usage(screen: &mut Screen, error: &clap::Error, words: &[OsString]) -> Exit {
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let what = lines.next().unwrap_or_default().trim_start_matches("error: ").trim_end_matches(':');
@@ -82,14 +82,16 @@ fn usage(screen: &mut Screen, error: &clap::Error) -> Exit {
         return Exit::Usage;
     }
     let mut trouble = trouble::Trouble::new(Exit::Usage, what);
-    let mut help = "outboard --help".to_owned();
+    // Not every one of clap's errors knows the verb.
+    let verb =
+        words.iter().skip(1).filter_map(|word| word.to_str()).find(|word| verbs::is_one(word));
+    let help = match verb {
+        Some(verb) => format!("outboard {verb} --help"),
+        None => "outboard --help".to_owned(),
+    };
     for line in lines {
         match (line.strip_prefix("Usage: "), line.strip_prefix("tip: ")) {
-            (Some(usage), _) => {
-                let words = usage.split(' ').take_while(|word| !word.starts_with(['<', '[', '-']));
-                help = format!("{} --help", words.collect::<Vec<_>>().join(" "));
-                trouble = trouble.cause(format!("usage: {usage}"));
-            }
+            (Some(usage), _) => trouble = trouble.cause(format!("usage: {usage}")),
             (None, Some(tip)) => trouble = trouble.cause(tip),
             (None, None) if line.starts_with("For more information") => {}
             (None, None) => trouble = trouble.cause(line),
@@ -115,7 +117,8 @@ mod tests {
         ] {
             let error = Args::try_parse_from(words).unwrap_err();
             let (mut screen, printed) = Screen::for_test(80, false);
-            assert_eq!(usage(&mut screen, &error), Exit::Usage);
+            let typed: Vec<OsString> = words.iter().map(OsString::from).collect();
+            assert_eq!(usage(&mut screen, &error, &typed), Exit::Usage);
             all.push_str(&format!("$ {}\n{}", words.join(" "), printed.text()));
         }
         insta::assert_snapshot!(all);

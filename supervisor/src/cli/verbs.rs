@@ -35,6 +35,11 @@ pub(super) fn of_error(error: &clap::Error) -> Option<String> {
     }
 }
 
+/// Whether there is such a verb.
+pub(super) fn is_one(word: &str) -> bool {
+    Args::command().get_subcommands().any(|verb| verb.get_name() == word)
+}
+
 /// There is no such verb.
 pub(super) fn unknown(word: &str) -> Trouble {
     let trouble = Trouble::new(Exit::Usage, format!("there is no verb `{word}`"));

@@ -193,8 +193,9 @@ pub fn connect(path: &Path) -> Result<std::os::unix::net::UnixStream, ConnectErr
             }
         }
         Err(Errno::ENOENT | Errno::ENOTDIR) => Err(ConnectError::Nobody { path: owned() }),
-        Err(Errno::ECONNREFUSED) => match fs::symlink_metadata(path) {
-            Ok(meta) if !meta.file_type().is_socket() && !meta.file_type().is_symlink() => {
+        // A link to a socket is somebody's short name for it; a link to anything else is as good as that.
+        Err(Errno::ECONNREFUSED) => match (fs::symlink_metadata(path), fs::metadata(path)) {
+            (Ok(meta), Ok(target)) if !target.file_type().is_socket() => {
                 Err(ConnectError::NotASocket { path: owned(), what: kind(&meta) })
             }
             _ => Err(ConnectError::Nobody { path: owned() }),
@@ -431,6 +432,12 @@ mod tests {
         assert!(matches!(
             connect(&path),
             Err(ConnectError::NotASocket { what: "a plain file", .. })
+        ));
+        let link = dir.path().join("link.sock");
+        symlink(&path, &link).unwrap();
+        assert!(matches!(
+            connect(&link),
+            Err(ConnectError::NotASocket { what: "a symbolic link", .. })
         ));
     }
 }

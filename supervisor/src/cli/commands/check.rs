@@ -45,6 +45,11 @@ pub(super) fn run(args: &CheckArgs, screen: &mut Screen) -> Ended {
             plugins: set.manifests.iter().map(|manifest| &*manifest.id).collect(),
             problems: set.problems().into_iter().map(found).collect(),
         });
+    } else if screen.is_quiet() {
+        // Nothing but errors, and those where errors belong.
+        let here = std::env::current_dir().unwrap_or_default();
+        let errors = set.problems().into_iter().filter(|problem| problem.is_error());
+        screen.complain(&errors.map(|problem| problem.render(&here)).collect::<String>());
     } else {
         let here = std::env::current_dir().unwrap_or_default();
         // The problems are the answer: `check` is asked for them.

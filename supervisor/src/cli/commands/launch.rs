@@ -133,9 +133,13 @@ fn no_start(error: StartError) -> Trouble {
         StartError::StateDir(StateDirError::Foreign { .. }) => {
             Trouble::new(Exit::Refused, error.to_string())
         }
-        StartError::StateDir(StateDirError::Io { .. }) | StartError::Write(_) => {
-            Trouble::new(Exit::Usage, error.to_string())
+        StartError::StateDir(StateDirError::Io { path, what, source }) => {
+            let dir = format!("cannot use the state directory {}", path.display());
+            Trouble::new(Exit::Usage, dir)
+                .cause(format!("{what}: {source}"))
+                .help("outboard run --state-dir ANOTHER DIR")
         }
+        StartError::Write(_) => Trouble::new(Exit::Usage, error.to_string()),
         StartError::Keeper(_) | StartError::Runtime(_) => {
             Trouble::new(Exit::Unavailable, error.to_string())
         }
@@ -145,8 +149,11 @@ fn no_start(error: StartError) -> Trouble {
 fn no_socket(error: BindError) -> Trouble {
     let what = error.to_string();
     match error {
-        BindError::InUse { .. } | BindError::Foreign { .. } => Trouble::new(Exit::Conflict, what)
-            .cause("it was not put there by this supervisor, so it is left alone"),
+        BindError::InUse { path } | BindError::Foreign { path, .. } => {
+            Trouble::new(Exit::Conflict, what)
+                .cause("it was not put there by this supervisor, so it is left alone")
+                .help(format!("look at it, and move it away: mv {0} {0}.old", path.display()))
+        }
         BindError::Exposed { path, .. } => {
             Trouble::new(Exit::Usage, what).help(format!("chmod 700 {}", path.display()))
         }

@@ -1,6 +1,6 @@
 //! The doctor screen: a line for each thing that was tried, then what the manifests ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -96,9 +96,12 @@ impl Verdict {
 }
 
 impl Asked {
-    /// Whether a plugin will not run for want of something.
-    pub(in crate::cli) fn misses(&self) -> bool {
-        !self.refused.is_empty() || self.asks.iter().any(|ask| ask.required && !ask.held)
+    /// The plugins that will not run, for want of something or for what is wrong with them.
+    pub(in crate::cli) fn lost(&self) -> Vec<String> {
+        let wanting = self.asks.iter().filter(|ask| ask.required && !ask.held);
+        let wanting = wanting.map(|ask| ask.plugin.clone());
+        let all = wanting.chain(self.refused.iter().map(|refused| refused.plugin.clone()));
+        all.collect::<BTreeSet<String>>().into_iter().collect()
     }
 }
 
@@ -111,7 +114,7 @@ pub(in crate::cli) fn report(screen: &mut Screen, checks: &[Check], asked: Optio
             asked: Option<&'a Asked>,
             missing: bool,
         }
-        let missing = asked.is_some_and(Asked::misses);
+        let missing = asked.is_some_and(|asked| !asked.lost().is_empty());
         screen.json(&Report { schema: SCHEMA, checks, asked, missing });
         return;
     }
@@ -250,7 +253,7 @@ mod tests {
             text.lines().last(),
             Some("Of this, 2 manifests ask for nothing in particular.")
         );
-        assert!(!asked.misses());
+        assert!(asked.lost().is_empty());
         let report: serde_json::Value = serde_json::from_str(&printed(Some(&asked), true)).unwrap();
         assert_eq!((&report["schema"], &report["missing"]), (&1.into(), &false.into()));
         assert_eq!(report["checks"][2]["verdict"], "partly");

@@ -140,6 +140,11 @@ impl Screen {
         self.json
     }
 
+    /// Whether nothing but errors is to be printed.
+    pub(in crate::cli) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether people read standard output as it comes.
     pub(in crate::cli) fn is_terminal(&self) -> bool {
         self.out.terminal

@@ -12,6 +12,7 @@ use crate::cli::args::DoctorArgs;
 use crate::cli::exit::Exit;
 use crate::cli::render::{Screen, doctor};
 use crate::cli::trouble::Trouble;
+use crate::control::words::count;
 
 pub(super) fn run(args: &DoctorArgs, screen: &mut Screen) -> Ended {
     let set = match args.sources.is_empty() {
@@ -33,7 +34,14 @@ pub(super) fn run(args: &DoctorArgs, screen: &mut Screen) -> Ended {
     checks.push(programs.check());
     let asked = set.as_ref().map(|set| demands::of(set, &found, descriptors, &programs));
     doctor::report(screen, &checks, asked.as_ref());
-    Ok(if asked.is_some_and(|asked| asked.misses()) { Exit::Usage } else { Exit::Done })
+    match asked.map(|asked| asked.lost()).filter(|lost| !lost.is_empty()) {
+        None => Ok(Exit::Done),
+        Some(lost) => {
+            let plugins = count(lost.len() as u64, "plugin", "plugins");
+            Err(Trouble::new(Exit::Usage, format!("{plugins} will not run on this machine"))
+                .cause(lost.join(", ")))
+        }
+    }
 }
 
 fn choice(containment: Containment) -> ContainmentChoice {
