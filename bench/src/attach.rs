@@ -15,7 +15,7 @@ pub(crate) fn measure() -> Vec<Sample> {
     let world = World::new();
     world.manifest("echo", &echo_manifest());
     let mut running = world.outboard();
-    let mut stream = connect(&world, &mut running);
+    let mut stream = connect(&world, "echo", &mut running);
     // To warm up; its figures count for nothing.
     drop(run(&mut stream, 20_000, 1));
     samples.extend(run(&mut stream, 100_000, 1));
@@ -25,7 +25,7 @@ pub(crate) fn measure() -> Vec<Sample> {
 }
 
 /// Attached, and the plugin active: the first answer says so.
-fn connect(world: &World, running: &mut Child) -> UnixStream {
+pub(crate) fn connect(world: &World, id: &str, running: &mut Child) -> UnixStream {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         assert!(Instant::now() < deadline, "outboard did not come up");
@@ -34,8 +34,9 @@ fn connect(world: &World, running: &mut Child) -> UnixStream {
             std::thread::yield_now();
             continue;
         };
-        let hello =
-            r#"{"jsonrpc":"2.0","id":0,"method":"outboard/attach","params":{"plugin":"echo"}}"#;
+        let hello = format!(
+            r#"{{"jsonrpc":"2.0","id":0,"method":"outboard/attach","params":{{"plugin":"{id}"}}}}"#
+        );
         writeln!(stream, "{hello}").expect("the socket takes a line");
         let mut answer = String::new();
         let mut reader = BufReader::new(stream.try_clone().expect("a descriptor can be had"));

@@ -25,9 +25,28 @@ pub(crate) fn measure() -> Vec<Sample> {
         run(&supervisor, 20_000, 1).await;
         samples.extend(run(&supervisor, 100_000, 1).await);
         samples.extend(run(&supervisor, 500_000, 64).await);
+        samples.push(floor::bytes(BIG));
+        samples.push(big(&supervisor).await);
         supervisor.shutdown_all(true).await;
     });
     samples
+}
+
+/// Round trips of a mebibyte.
+const BIG: u32 = 300;
+
+/// `echo` of a string of a mebibyte, one at a time.
+async fn big(supervisor: &Supervisor) -> Sample {
+    let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(1 << 20));
+    let params = RawValue::from_string(text).expect("it is JSON");
+    let mut taken = Vec::new();
+    for _ in 0..BIG {
+        let at = Instant::now();
+        let answer = supervisor.call("echo", "echo", &params, CallOptions::default()).await;
+        taken.push(at.elapsed().as_secs_f64() * 1e6);
+        assert!(answer.is_ok_and(|answer| answer.get().len() > 1 << 20), "the string comes back");
+    }
+    Sample::new("host 1MiB p50", "us", quantile(&mut taken, 0.5))
 }
 
 async fn run(supervisor: &Supervisor, calls: usize, width: usize) -> Vec<Sample> {

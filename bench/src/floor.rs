@@ -11,11 +11,11 @@ pub(crate) fn dir() -> PathBuf {
     me.parent().expect("it lies in a folder").join("floor")
 }
 
-/// Builds both programs with the machine's C compiler.
+/// Builds the programs with the machine's C compiler.
 pub(crate) fn build() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("floor");
     std::fs::create_dir_all(dir()).expect("the target folder can be written");
-    for name in ["echo", "floor_rpc"] {
+    for name in ["echo", "floor_rpc", "hold"] {
         let built = Command::new("cc")
             .args(["-O2", "-o"])
             .arg(dir().join(name))
@@ -25,6 +25,18 @@ pub(crate) fn build() {
             .is_ok_and(|status| status.success());
         assert!(built, "the floor needs a C compiler as `cc`");
     }
+}
+
+/// One string of a mebibyte there and back, `n` times.
+pub(crate) fn bytes(n: u32) -> Sample {
+    let output = Command::new(dir().join("floor_rpc"))
+        .args(["bytes", &n.to_string(), &(1 << 20).to_string()])
+        .env("PEERS_HOME", dir())
+        .output()
+        .expect("the floor was built");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let p50 = text.split_once("p50=").and_then(|(_, rest)| rest.split_once("us")?.0.parse().ok());
+    Sample::new("floor 1MiB p50", "us", p50.unwrap_or(f64::NAN))
 }
 
 /// One call at a time and 64 in flight, as the C host does them.

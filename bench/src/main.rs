@@ -10,7 +10,9 @@
 
 mod attach;
 mod calls;
+mod cli;
 mod floor;
+mod load;
 mod many;
 mod report;
 mod starts;
@@ -34,6 +36,13 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
+        ["load"] => {
+            if load::run() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
         [] => all(3),
         [rounds] => match rounds.parse() {
             Ok(rounds) => all(rounds),
@@ -44,14 +53,15 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    println!("usage: outboard-bench [ROUNDS]");
+    println!("usage: outboard-bench [ROUNDS | load]");
     ExitCode::from(2)
 }
 
-const KINDS: [(&str, &[&str]); 4] = [
+const KINDS: [(&str, &[&str]); 5] = [
     ("calls", &["pinned", "free"]),
     ("attach", &["pinned", "free"]),
-    ("starts", &["free"]),
+    ("starts", &["pinned", "free"]),
+    ("cli", &["free"]),
     ("many", &["free"]),
 ];
 
@@ -86,6 +96,7 @@ fn one(what: &str) -> Vec<Sample> {
         "calls" => calls::measure(),
         "attach" => attach::measure(),
         "starts" => starts::measure(),
+        "cli" => cli::measure(),
         "many" => many::measure(),
         _ => Vec::new(),
     }

@@ -10,8 +10,10 @@ const PLUGINS: usize = 1000;
 
 pub(crate) fn measure() -> Vec<Sample> {
     let base = memory_of(0).0;
+    let up = crate::starts::one_after_another(PLUGINS);
     let (full, samples) = memory_of(PLUGINS);
     let mut all = vec![
+        Sample::new("floor up-1000", "ms", up),
         Sample::new("outboard base", "KiB", base),
         Sample::new("outboard idle-plugin", "KiB", (full - base) / PLUGINS as f64),
     ];

@@ -1,15 +1,20 @@
 //! From the order to `active`, beside what std takes to spawn the same program and hear its first answer.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use outboard::host::Change;
+use outboard::host::{Change, Supervisor};
 
+use crate::floor;
 use crate::report::{Sample, quantile};
 use crate::world::{World, beside};
 
 const STARTS: usize = 200;
+
+/// Below the number at which the storm guard spaces restarts out.
+const CRASHES: usize = 40;
 
 const HELLO: &str = concat!(
     r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersions":[1],"#,
@@ -39,27 +44,71 @@ pub(crate) fn measure() -> Vec<Sample> {
             supervisor.change(Change::Stop { now: true }, std::slice::from_ref(&id)).await;
         }
         samples.push(Sample::new("outboard start p50", "ms", quantile(&mut took, 0.5)));
+        supervisor.load("echo").await.expect("the echo becomes active");
+        let mut took = Vec::with_capacity(CRASHES);
+        for _ in 0..CRASHES {
+            took.push(crash(&supervisor).await);
+        }
+        samples.push(Sample::new("outboard crash p50", "ms", quantile(&mut took, 0.5)));
         supervisor.shutdown_all(true).await;
     });
     samples
 }
 
-fn with_std(program: &std::path::Path) -> f64 {
+/// Kills the plugin and gives the time until its next generation is active, in milliseconds.
+async fn crash(supervisor: &Supervisor) -> f64 {
+    let pid = supervisor.view().plugins[0].snapshot.pid.expect("it runs");
+    let mut events = supervisor.subscribe();
     let began = Instant::now();
+    let target = nix::unistd::Pid::from_raw(pid.cast_signed());
+    nix::sys::signal::kill(target, nix::sys::signal::Signal::SIGKILL).expect("it is there");
+    loop {
+        let event = events.recv().await.expect("the supervisor lives");
+        let to = event.fields.get("to").and_then(serde_json::Value::as_str);
+        if event.event == "plugin.state" && matches!(to, Some("active" | "degraded")) {
+            return began.elapsed().as_secs_f64() * 1e3;
+        }
+    }
+}
+
+/// The time that std takes to spawn so many echoes of the floor and hear from each, one after another, all of them
+/// alive at the end, in milliseconds.
+pub(crate) fn one_after_another(count: usize) -> f64 {
+    let echo = floor::dir().join("echo");
+    let began = Instant::now();
+    let children: Vec<Child> = (0..count).map(|_| heard_from(&echo, &["nl"])).collect();
+    let took = began.elapsed().as_secs_f64() * 1e3;
+    children.into_iter().for_each(end);
+    took
+}
+
+fn with_std(program: &Path) -> f64 {
+    let began = Instant::now();
+    let child = heard_from(program, &[]);
+    let took = began.elapsed().as_secs_f64() * 1e3;
+    end(child);
+    took
+}
+
+/// A child that has answered. Its pipes are still open.
+fn heard_from(program: &Path, args: &[&str]) -> Child {
     let mut child = Command::new(program)
+        .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the echo was built beside this");
-    let mut stdin = child.stdin.take().expect("it was piped");
-    writeln!(stdin, "{HELLO}").expect("the pipe takes a line");
+    writeln!(child.stdin.as_ref().expect("it was piped"), "{HELLO}")
+        .expect("the pipe takes a line");
     let mut answer = String::new();
-    let stdout = child.stdout.take().expect("it was piped");
+    let stdout = child.stdout.as_mut().expect("it was piped");
     BufReader::new(stdout).read_line(&mut answer).expect("an answer comes");
-    let took = began.elapsed().as_secs_f64() * 1e3;
     assert!(answer.contains("result"), "{answer}");
+    child
+}
+
+fn end(mut child: Child) {
     child.kill().expect("it is our child");
     child.wait().expect("it is our child");
-    took
 }

@@ -24,6 +24,7 @@ cargo xtask guards [NAME…]             breaks what makes the rows hold, one at
 cargo xtask check                      formatting, lints, licences and sources of dependencies
 cargo xtask deny                       the last of these alone
 cargo xtask bench [ROUNDS]             figures beside a floor in C (needs `cc`)
+cargo xtask bench load                 a steady load on a healthy plugin, alone and beside five bad ones
 cargo xtask setup                      the MCP servers that manifests/mcp runs (Node 20+, Python 3.10+)";
 
 fn main() -> ExitCode {
