@@ -15,7 +15,7 @@ use crate::cli::render::run::{Expected, Mode, RunScreen};
 use crate::cli::render::why::verdict;
 use crate::cli::trouble::Trouble;
 use crate::control::Backend;
-use crate::control::api::{Change, End, State};
+use crate::control::api::{Change, State};
 use crate::control::convert::{self, Clocks};
 use crate::host::Outcome;
 
@@ -185,12 +185,7 @@ fn words<B: Backend>(backend: &B, outcomes: &[Outcome]) -> Change {
     let clocks = Clocks { wall: Timestamp::now(), now: backend.view().now };
     let ids: Vec<_> = outcomes.iter().map(|outcome| outcome.plugin.clone()).collect();
     let mut change = convert::change(&ids, outcomes, clocks);
-    // What did not run needs no line when everything ends.
-    change.outcomes.retain(|outcome| match outcome.end {
-        End::Unchanged => false,
-        End::Stopped => outcome.stop.is_some(),
-        _ => true,
-    });
+    change.only_those_that_ran();
     change
 }
 

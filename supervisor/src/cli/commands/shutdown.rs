@@ -8,7 +8,6 @@ use crate::cli::args::ShutdownArgs;
 use crate::cli::exit::Exit;
 use crate::cli::render::Screen;
 use crate::cli::render::change::{Asked, ChangeScreen, ended};
-use crate::control::api::End;
 
 pub(super) async fn run(args: &ShutdownArgs, dir: &Path, screen: &mut Screen) -> Ended {
     let client = connect(dir).await?;
@@ -21,8 +20,7 @@ pub(super) async fn run(args: &ShutdownArgs, dir: &Path, screen: &mut Screen) ->
         screen.json(&change);
         return Ok(exit);
     }
-    // What did not run needs no line when everything ends.
-    change.outcomes.retain(|outcome| outcome.end != End::Unchanged);
+    change.only_those_that_ran();
     shown.finish_quietly(screen, &change);
     screen.line(&ended(&change.outcomes));
     Ok(exit)

@@ -84,6 +84,10 @@ fn picture(status: &Status) -> (u64, Vec<Plugin>) {
         plugin.health.last_ok_ms_ago = None;
         plugin.in_flight = 0;
         plugin.next_try_ms = plugin.next_try_ms.map(|_| 0);
+        // Worked out from "so long ago", and so a little different each time; the generation tells two apart.
+        if let Some(failure) = &mut plugin.last_failure {
+            failure.at.clear();
+        }
         // It is made of what else is here, with durations in it.
         plugin.note = None;
         plugin

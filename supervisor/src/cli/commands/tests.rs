@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use clap::Parser;
-use outboard_core::{Class, Exit as ProcessExit};
+use outboard_core::{Class, Exit as ProcessExit, Rung, StopRecord};
 use serde_json::json;
 
 use super::dispatch;
@@ -50,6 +50,13 @@ async fn types(dir: &std::path::Path, words: &[&str]) -> (Exit, String) {
     (exit, printed.text().replace(dir.to_str().unwrap(), "STATE"))
 }
 
+/// A stop as a well-behaved plugin leaves.
+fn left() -> StopRecord {
+    let rungs = vec![(Rung::Leave, Duration::from_millis(20))];
+    let (exit, took) = (Some(ProcessExit::Code(0)), Duration::from_millis(20));
+    StopRecord { generation: 1, rungs, exit, swept: 0, took, by_itself: false }
+}
+
 fn three() -> Fake {
     Fake::new(vec![active("geo", 60), failed("github"), registered("bash-ls")])
 }
@@ -67,7 +74,7 @@ async fn status_is_printed_whole_or_in_part() {
 
 #[tokio::test]
 async fn a_watch_prints_what_changed_and_nothing_else() {
-    let world = World::new(Fake::new(vec![active("geo", 60)]));
+    let world = World::new(Fake::new(vec![active("geo", 60), failed("github")]));
     let fake = world.fake.clone();
     let (mut screen, printed) = Screen::for_test(100, true);
     let lines = || printed.text().lines().count();
@@ -77,7 +84,7 @@ async fn a_watch_prints_what_changed_and_nothing_else() {
         let looks = fake.with(|state| state.looks);
         fake.emit(fake::event(1, 0, "geo", "call.lost", json!({})));
         until(|| fake.with(|state| state.looks) > looks).await;
-        fake.with(|state| state.view.plugins = vec![failed("geo")]);
+        fake.with(|state| state.view.plugins[0] = failed("geo"));
         fake.emit(fake::event(2, 0, "geo", "plugin.state", json!({"to": "failed"})));
         until(|| lines() == 2).await;
     };
@@ -92,7 +99,11 @@ async fn a_watch_prints_what_changed_and_nothing_else() {
     let states: Vec<String> = text
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .map(|status| status["plugins"][0]["state"].as_str().unwrap().to_owned())
+        .map(|status| {
+            let plugins = status["plugins"].as_array().unwrap().iter();
+            let geo = plugins.into_iter().find(|plugin| plugin["id"] == "geo").unwrap();
+            geo["state"].as_str().unwrap().to_owned()
+        })
         .collect();
     assert_eq!(states, ["active", "failed"], "{text}");
 }
@@ -170,14 +181,15 @@ async fn shutdown_says_each_last_word() {
     let world = World::new(three());
     world.fake.with(|state| {
         state.outcomes = vec![
-            outcome("geo", 20, Ended::Stopped(None)),
-            outcome("github", 0, Ended::Unchanged),
+            outcome("geo", 20, Ended::Stopped(Some(left()))),
+            // What had failed is down now, and was not running before.
+            outcome("github", 0, Ended::Stopped(None)),
             outcome("bash-ls", 0, Ended::Unchanged),
         ];
     });
     let (exit, text) = world.types(&["shutdown"]).await;
     assert_eq!(exit, Exit::Done);
-    assert_eq!(text, "geo      stopped      0.02s  it was not running\noutboard has ended.\n");
+    assert_eq!(text, "geo      stopped      0.02s  left when asked, exit 0\noutboard has ended.\n");
 }
 
 #[tokio::test]
