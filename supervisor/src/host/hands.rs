@@ -69,6 +69,13 @@ impl Dispatcher {
         self.next_order += 1;
         let number = self.next_order;
         let order = launch::order(number, &launch, &manifest, &own_env, theirs)?;
+        // Sent before anything else is made ready: the rest is done while the plugin starts. A keeper that takes no orders
+        // is dead, and its death takes this generation with it.
+        if let Some(keeper) = &mut self.keeper
+            && let Err(error) = keeper.order(Order::Spawn(Box::new(order)))
+        {
+            return Err(launch::failed_here(&std::io::Error::other(error.to_string())));
+        }
         let link = Link::start(Parts {
             key,
             generation,
@@ -118,13 +125,6 @@ impl Dispatcher {
         self.note_changed_file(slot, generation, &live);
         if let Some(old) = self.live.insert(key, live) {
             old.link.retire();
-        }
-        // A keeper that takes no orders is dead: its death takes this generation with it.
-        if let Some(keeper) = &mut self.keeper
-            && let Err(error) = keeper.order(Order::Spawn(Box::new(order)))
-        {
-            self.orders.remove(&number);
-            return Err(launch::failed_here(&std::io::Error::other(error.to_string())));
         }
         Ok(())
     }
