@@ -57,7 +57,13 @@ pub(crate) fn measure() -> Vec<Sample> {
 
 /// Kills the plugin and gives the time until its next generation is active, in milliseconds.
 async fn crash(supervisor: &Supervisor) -> f64 {
-    let pid = supervisor.view().plugins[0].snapshot.pid.expect("it runs");
+    // The event of its last start may have come before the view.
+    let pid = loop {
+        if let Some(pid) = supervisor.view().plugins[0].snapshot.pid {
+            break pid;
+        }
+        tokio::task::yield_now().await;
+    };
     let mut events = supervisor.subscribe();
     let began = Instant::now();
     let target = nix::unistd::Pid::from_raw(pid.cast_signed());
