@@ -136,7 +136,8 @@ impl RunScreen {
                 let (level, words) = describe(event);
                 let time = clock(&event.at, screen.zone());
                 let words = format!(" {} {}", about(event), visible(&words));
-                screen.toned(&format!("{time} "), level.tone(), &pad(level.word(), 5), &words);
+                let before = format!("{}{time} ", screen.priority(level.word()));
+                screen.toned(&before, level.tone(), &pad(level.word(), 5), &words);
             }
             Mode::Pretty => {}
         }
@@ -279,7 +280,12 @@ impl RunScreen {
                 let time = clock(&line.at, screen.zone());
                 let source =
                     format!("{}/{} {}", visible(&line.plugin), line.generation, line.source.word());
-                screen.line(&format!("{time} {} {source}: {}", pad(level, 5), visible(&line.text)));
+                let priority = screen.priority(level);
+                screen.line(&format!(
+                    "{priority}{time} {} {source}: {}",
+                    pad(level, 5),
+                    visible(&line.text)
+                ));
             }
             (Mode::Pretty, Some(held)) => {
                 if held.len() == HELD_LINES {

@@ -34,6 +34,8 @@ pub(in crate::cli) struct Screen {
     json: bool,
     width: usize,
     zone: TimeZone,
+    /// The journal of systemd reads standard output.
+    journal: bool,
     /// Lines that are held back until the page is whole.
     page: Option<String>,
 }
@@ -109,6 +111,7 @@ impl Screen {
             json: options.json,
             width: columns(),
             zone: TimeZone::system(),
+            journal: std::env::var("JOURNAL_STREAM").is_ok_and(|is| is_stdout(&is)),
             page: None,
         }
     }
@@ -125,9 +128,16 @@ impl Screen {
             json,
             width,
             zone: TimeZone::UTC,
+            journal: false,
             page: None,
         };
         (screen, printed)
+    }
+
+    #[cfg(test)]
+    pub(in crate::cli) fn into_journal(mut self) -> Self {
+        self.journal = true;
+        self
     }
 
     #[cfg(test)]
@@ -153,6 +163,17 @@ impl Screen {
     /// Whether nobody reads standard output any more.
     pub(in crate::cli) fn is_gone(&self) -> bool {
         self.out.gone
+    }
+
+    /// What the journal takes as the priority of the line that begins with it (sd-daemon(3)); nothing for anybody else.
+    pub(super) fn priority(&self, level: &str) -> &'static str {
+        match level {
+            _ if !self.journal => "",
+            "error" => "<3>",
+            "warn" => "<4>",
+            "debug" | "trace" => "<7>",
+            _ => "<6>",
+        }
     }
 
     pub(super) fn width(&self) -> usize {
@@ -252,6 +273,13 @@ impl Screen {
     }
 }
 
+/// Whether standard output is the stream that the journal gave (`DEVICE:INODE`, systemd.exec(5)): it may have been sent
+/// elsewhere since.
+fn is_stdout(stream: &str) -> bool {
+    nix::sys::stat::fstat(io::stdout())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
 /// The lines of a page that fit; the cursor needs the last row.
 fn first_rows(page: &str, rows: usize) -> String {
     let lines = page.lines().count();
@@ -302,6 +330,16 @@ impl Printed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_journal_is_told_priorities() {
+        let (screen, _) = Screen::for_test(80, false);
+        assert_eq!(screen.priority("error"), "");
+        let screen = screen.into_journal();
+        let told = ["error", "warn", "info", "debug", "trace"].map(|level| screen.priority(level));
+        assert_eq!(told, ["<3>", "<4>", "<6>", "<7>", "<7>"]);
+        assert!(!is_stdout("0:0") && !is_stdout("of another kind"));
+    }
 
     #[test]
     fn a_page_that_is_too_long_says_so() {
