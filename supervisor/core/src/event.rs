@@ -195,6 +195,8 @@ pub struct Look {
     pub traced: bool,
     /// The leader is stopped by a signal (process state `T`).
     pub stopped: bool,
+    /// What the leader does, in words, where that was looked at.
+    pub doing: Option<&'static str>,
     /// Bytes seen on stderr, CPU time used and processes made by the tree, in any unit: a rise is activity.
     /// Filled in during the first-byte phase only.
     pub activity: u64,

@@ -10,6 +10,9 @@ use crate::timer::Timer;
 /// A second recovery within this time is not believed at once: `flapping`.
 const FLAP_WINDOW: Duration = Duration::from_secs(60);
 
+/// Why a plugin is `degraded` that is too loud.
+pub(crate) const FLOOD: &str = "a flood: more junk or log lines than the bounds allow";
+
 /// Share of the probe interval that is random, to either side.
 const INTERVAL_JITTER: f64 = 0.1;
 
@@ -325,6 +328,10 @@ impl Health {
                 format!("{} probes without an answer; silent for {silent:.1?}", self.misses),
             )
         };
+        let message = match look.doing.filter(|_| !look.stopped) {
+            Some(doing) => format!("{message}; its process is {doing}"),
+            None => message,
+        };
         Judgement::Hung { detail: Detail { detail, message }, stopped: look.stopped }
     }
 
@@ -399,7 +406,7 @@ impl Health {
         } else if said == Some(Saying::Degraded) || said == Some(Saying::Unhealthy) {
             (HealthName::Degraded, words)
         } else if self.noisy {
-            (HealthName::Degraded, Some("more noise than the bound allows".to_owned()))
+            (HealthName::Degraded, Some(FLOOD.to_owned()))
         } else if self.flaps.held.is_some() {
             (HealthName::Degraded, Some("flapping: well and unwell by turns".to_owned()))
         } else if self.excused || said == Some(Saying::Busy) {

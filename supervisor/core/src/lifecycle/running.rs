@@ -1,7 +1,7 @@
 //! `active` or `degraded`: it answered a probe after its last start, and calls flow.
 
 use crate::event::{Class, Detail, Event, Look, StateName};
-use crate::health::{Health, Judgement};
+use crate::health::{FLOOD, Health, Judgement};
 use crate::ladder::From;
 use crate::lifecycle::{State, Stopping};
 use crate::plugin::{Common, Cx, Run};
@@ -55,7 +55,7 @@ impl Running {
                 if unhealthy { self.unhealthy(too_often, words, p, cx) } else { State::Running(self) }
             }
             Event::Noisy(noisy) => {
-                p.reason = if noisy { "more noise than the bound allows" } else { "quiet again" }.into();
+                p.reason = if noisy { FLOOD } else { "quiet again" }.into();
                 self.run.noisy = noisy;
                 self.health.noisy(noisy, cx);
                 State::Running(self)

@@ -375,6 +375,7 @@ impl Link {
             latest_deadline: state.peer.latest_deadline().map(Time::from_start),
             traced: process.traced,
             stopped: process.stopped,
+            doing: process.doing,
             activity: state.activity,
             mid_frame,
             seen: state.seen,
