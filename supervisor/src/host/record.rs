@@ -54,11 +54,14 @@ impl Recorder {
         let record = self.journal.record(at_us, plugin, generation, event, fields);
         tracing::debug!(target: "outboard", plugin = &*slot.id, generation, event, "{}", to_json(&record));
         if let Some(text) = observe::sentence(&record) {
-            // The supervisor's own acts are few, and not the plugin's doing: they always pass. Whether lines were dropped
-            // is said by whoever dropped them: saying it here would be one more act.
-            self.logs.write(&slot.log, generation, LogSource::Host, None, text);
+            // The supervisor's own acts are few, and not the plugin's doing: they always pass.
+            let say_dropped = self.logs.write(&slot.log, generation, LogSource::Host, None, text);
+            slot.remember(&record);
+            // Said at most once a second, so saying it, which comes by here too, leads to nothing more.
+            self.dropped(slot, generation, say_dropped);
+        } else {
+            slot.remember(&record);
         }
-        slot.remember(&record);
     }
 
     /// Whether the plugin may store one more log line now. If not, the line is counted as dropped, and nothing has to
