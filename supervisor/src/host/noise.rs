@@ -1,4 +1,4 @@
-//! Junk on stdout, counted: what is loud, and what is due to be said.
+//! Junk on stdout and log lines that were dropped, counted: what is loud, and what is due to be said.
 
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub(super) struct Noise {
     window_from: Time,
     lines: u64,
     bytes: u64,
+    /// Log lines that were dropped.
+    lost: u64,
     loud: bool,
     unsaid: u64,
     said_at: Option<Time>,
@@ -42,29 +44,43 @@ impl Noise {
         self.lines += 1;
         self.bytes = self.bytes.saturating_add(bytes);
         self.unsaid += 1;
-        if !self.loud && (self.lines > LOUD_LINES || self.bytes > LOUD_BYTES) {
-            self.loud = true;
-            heard.turned = Some(true);
-        }
+        heard.turned = heard.turned.or_else(|| self.turn_loud());
         heard.say = heard.say.or_else(|| self.due(now));
         heard
     }
 
+    /// A log line was dropped. Gives whether that has made it noisy.
+    pub(super) fn lose(&mut self, now: Time) -> Option<bool> {
+        let turned = self.roll(now);
+        self.lost += 1;
+        turned.or_else(|| self.turn_loud())
+    }
+
     /// Time passes: a quiet window ends the noise, and what was held back is due.
     pub(super) fn look(&mut self, now: Time) -> Heard {
-        let mut heard = Heard::default();
-        if now.since(self.window_from) >= WINDOW {
-            let was_loud = self.lines > LOUD_LINES || self.bytes > LOUD_BYTES;
-            if self.loud && !was_loud {
-                self.loud = false;
-                heard.turned = Some(false);
-            }
-            self.window_from = now;
-            self.lines = 0;
-            self.bytes = 0;
+        Heard { turned: self.roll(now), say: self.due(now) }
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.lines > LOUD_LINES || self.bytes > LOUD_BYTES || self.lost > 0
+    }
+
+    fn turn_loud(&mut self) -> Option<bool> {
+        let turns = !self.loud && self.is_too_much();
+        self.loud |= turns;
+        turns.then_some(true)
+    }
+
+    /// Begins the next window once this one is over.
+    fn roll(&mut self, now: Time) -> Option<bool> {
+        if now.since(self.window_from) < WINDOW {
+            return None;
         }
-        heard.say = self.due(now);
-        heard
+        let turns = self.loud && !self.is_too_much();
+        self.loud &= !turns;
+        self.window_from = now;
+        (self.lines, self.bytes, self.lost) = (0, 0, 0);
+        turns.then_some(false)
     }
 
     fn due(&mut self, now: Time) -> Option<u64> {
@@ -105,5 +121,15 @@ mod tests {
         assert_eq!(noise.look(at(60_000)).turned, None, "the loud minute itself has just ended");
         assert_eq!(noise.look(at(120_000)).turned, Some(false));
         assert_eq!(noise.hear(at(120_001), LOUD_BYTES + 1).turned, Some(true));
+    }
+
+    #[test]
+    fn one_lost_log_line_is_loud_until_a_minute_without() {
+        let mut noise = Noise::default();
+        assert_eq!(noise.lose(at(0)), Some(true));
+        assert_eq!(noise.lose(at(59_000)), None);
+        assert_eq!(noise.lose(at(61_000)), None, "still");
+        assert_eq!(noise.look(at(121_000)).turned, None);
+        assert_eq!(noise.look(at(181_000)).turned, Some(false));
     }
 }

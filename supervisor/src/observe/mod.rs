@@ -35,6 +35,7 @@ pub const EVENTS: &[&str] = &[
     "dependency.waiting",
     "wire.junk",
     "wire.too_long",
+    "wire.fragment",
     "wire.reject",
     "wire.orphan_reply",
     "wire.orphan_error",

@@ -36,16 +36,35 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
             message => format!("health {}: {message}", text("to")),
         },
         "stop.rung" => format!("stop: {}, within {}", text("rung"), millis(number("within_ms"))),
-        "wire.junk" => format!("{} lines on stdout that are no message", number("lines")),
+        "wire.junk" => {
+            let said = format!("{} lines on stdout that are no message", number("lines"));
+            match record.fields.get("writers").and_then(Value::as_array) {
+                Some(pids) => format!("{said}; {}", writers(pids)),
+                None => said,
+            }
+        }
+        "wire.fragment" => format!("{} bytes on stdout without an end: not read", number("bytes")),
         "wire.too_long" => {
             format!("a line of {} bytes on stdout is longer than max_frame", number("bytes"))
         }
-        "wire.orphan_reply" => format!("an answer to id {}, which nobody asked", text("id")),
+        "wire.orphan_reply" => match (record.fields.contains_key("late"), text("message")) {
+            (true, _) => format!("an answer to id {}, too late", text("id")),
+            (false, "") => format!("an answer to id {}, which nobody asked", text("id")),
+            (false, error) => {
+                format!("an answer to id {}, which nobody asked: {error}", text("id"))
+            }
+        },
         "wire.orphan_error" | "wire.violation" => text("message").to_owned() + text("what"),
         "log.dropped" => format!("{} lines dropped: more than 1000 a second", number("n")),
         "dependency.waiting" => "waits for what it requires".to_owned(),
         _ => return None,
     })
+}
+
+/// Others who may have written what is no message.
+fn writers(pids: &[Value]) -> String {
+    let pids: Vec<String> = pids.iter().map(|pid| format!("pid {pid}")).collect();
+    format!("{} can write there as well", pids.join(", "))
 }
 
 fn exit(exit: Option<&Value>) -> String {

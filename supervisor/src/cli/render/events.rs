@@ -155,7 +155,20 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
             ),
         ),
         "wire.too_long" => (Warn, "a message that is too long was skipped".to_owned()),
-        "wire.orphan_reply" => (Warn, format!("it answered {}, which nobody asked", f.text("id"))),
+        "wire.fragment" => {
+            (Warn, with("it ended in the middle of a message", "", &f.text("excerpt")))
+        }
+        "wire.orphan_reply" if event.fields.contains_key("late") => {
+            (Info, format!("it answered {} too late", f.text("id")))
+        }
+        "wire.orphan_reply" => (
+            Warn,
+            with(
+                &format!("it answered {}, which nobody asked", f.text("id")),
+                "",
+                &f.text("message"),
+            ),
+        ),
         "wire.reject" => (
             Warn,
             with(

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::super::call::Token;
 use super::super::happening::Happening;
 use super::super::view::LogSource;
+use super::junk::error_text;
 use super::{END_TOGETHER, Link, State, lock};
 
 /// One buffer for each thread: an idle plugin keeps nothing but an unfinished tail.
@@ -114,18 +115,17 @@ impl Link {
         }
     }
 
-    fn item(&self, item: Item<'_>) {
+    pub(super) fn item(&self, item: Item<'_>) {
         match item {
             Item::Frame(frame) => self.frame(frame),
             Item::Junk { kind: JunkKind::Batch, line, bytes } => self.batch(bytes, line),
-            Item::Junk { bytes, line, .. } => self.junk(bytes, line),
+            Item::Junk { kind, bytes, line } => self.junk(kind.as_str(), bytes, line),
             Item::TooLong { bytes, id, .. } => self.too_long(bytes, id.as_ref()),
             Item::Runaway { bytes } => self.broken(Detail {
                 detail: "runaway-frame",
                 message: format!("one line on stdout went past {bytes} bytes without an end"),
             }),
-            // Bytes at the end of the stream are no frame and are never acted upon.
-            Item::Tail { .. } => {}
+            Item::Tail { bytes, kept } => self.fragment(bytes, kept),
             Item::Fatal(what) => {
                 self.broken(Detail { detail: "framing", message: what.to_owned() })
             }
@@ -137,7 +137,7 @@ impl Link {
         let unpacks = self.state().dialect.unpacks_batches();
         match split_batch(line, self.max_depth).filter(|_| unpacks) {
             Some(frames) => frames.into_iter().for_each(|frame| self.frame(frame)),
-            None => self.junk(bytes, line),
+            None => self.junk(JunkKind::Batch.as_str(), bytes, line),
         }
     }
 
@@ -173,14 +173,14 @@ impl Link {
                     }
                     Resolved::Late => {
                         self.check_drained(&mut state);
-                        self.slot.stats.late_replies.add(1);
+                        self.late(&mut state, &id);
                     }
                     Resolved::Unknown => {
                         if state.seen != Seen::Frames {
                             state.seen = Seen::OtherId;
                         }
                         drop(state);
-                        self.orphan(&id);
+                        self.orphan(&id, outcome.err().as_ref());
                     }
                 }
             }
@@ -209,7 +209,7 @@ impl Link {
                 self.to_dialect(&mut state, inbound);
             }
             Message::OrphanError { error } => {
-                let text = format!("error {}: {}", error.code, error.message);
+                let text = error_text(&error);
                 self.say(&mut self.state(), "wire.orphan_error", json!({"message": text}));
             }
         }
@@ -281,10 +281,11 @@ impl Link {
                     text.push_str(&fields);
                 }
                 let level = Some(level.as_str());
-                if !self.recorder.admits(&self.slot, self.generation) {
-                    return;
+                if self.recorder.admits(&self.slot, self.generation) {
+                    self.recorder.log(&self.slot, self.generation, LogSource::Log, level, text);
+                } else {
+                    self.dropped_line(state);
                 }
-                self.recorder.log(&self.slot, self.generation, LogSource::Log, level, text);
             }
             PluginEvent::Progress { token, .. } => {
                 if token.as_own().is_some_and(|id| state.peer.method(id).is_some()) {

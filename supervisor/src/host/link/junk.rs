@@ -2,12 +2,14 @@
 //! leave a call to its deadline.
 
 use outboard_core::{Detail, Event, Seen};
+use outboard_wire::message::RemoteError;
 use outboard_wire::peer::{Answered, Resolved};
 use outboard_wire::{CallError, Id, Reject};
 use serde_json::json;
 
 use super::super::call::Token;
 use super::super::noise::Heard;
+use super::super::procfs;
 use super::super::view::LogSource;
 use super::{Link, State};
 
@@ -15,15 +17,32 @@ use super::{Link, State};
 const JUNK_SHOWN: usize = 512;
 
 impl Link {
-    pub(super) fn orphan(&self, id: &Id) {
+    /// An answer to an id that nobody asked for; an error among them may be all that the plugin says of its trouble.
+    pub(super) fn orphan(&self, id: &Id, error: Option<&RemoteError<'_>>) {
         self.slot.stats.orphan_replies.add(1);
-        let fields = json!({"id": id.to_string(), "total": self.slot.stats.orphan_replies.now()});
+        let total = self.slot.stats.orphan_replies.now();
+        let fields =
+            json!({"id": id.to_string(), "total": total, "message": error.map(error_text)});
         let mut state = self.state();
         self.say(&mut state, "wire.orphan_reply", fields);
         // Unknown ids count like junk; they are said under their own name.
         let heard = state.noise.hear(self.clock.now(), 0);
         drop(state);
         self.heard(Heard { say: None, ..heard }, None);
+    }
+
+    /// An answer to a call that was given up before it came: told, and no noise.
+    pub(super) fn late(&self, state: &mut State, id: &Id) {
+        self.slot.stats.late_replies.add(1);
+        let total = self.slot.stats.late_replies.now();
+        let fields = json!({"id": id.to_string(), "total": total, "late": true});
+        self.say(state, "wire.orphan_reply", fields);
+    }
+
+    /// Bytes at the end of the stream without the end of their line are no frame: shown, and never acted upon.
+    pub(super) fn fragment(&self, bytes: u64, kept: &[u8]) {
+        let fields = json!({"bytes": bytes, "excerpt": self.excerpt(kept)});
+        self.recorder.plugin(&self.slot, self.generation, "wire.fragment", fields);
     }
 
     pub(super) fn reject(&self, frame: &str, reject: &Reject) {
@@ -43,7 +62,7 @@ impl Link {
             let fields = json!({"reason": name, "excerpt": self.excerpt(frame.as_bytes())});
             self.say(&mut self.state(), "wire.reject", fields);
         }
-        self.junk(frame.len() as u64, frame.as_bytes());
+        self.junk(name, frame.len() as u64, frame.as_bytes());
     }
 
     pub(super) fn too_long(&self, bytes: u64, id: Option<&Id>) {
@@ -80,7 +99,8 @@ impl Link {
         }
     }
 
-    pub(super) fn junk(&self, bytes: u64, line: &[u8]) {
+    /// A line that is no message; `kind` says in what way.
+    pub(super) fn junk(&self, kind: &'static str, bytes: u64, line: &[u8]) {
         self.slot.stats.junk_lines.add(1);
         let now = self.clock.now();
         let heard = {
@@ -92,31 +112,53 @@ impl Link {
         };
         // In a flood most lines are only counted: no text is made of them.
         if self.recorder.admits(&self.slot, self.generation) {
-            self.recorder.log(
-                &self.slot,
-                self.generation,
-                LogSource::Out,
-                None,
-                self.excerpt(line),
-            );
+            let text = self.excerpt(line);
+            self.recorder.log(&self.slot, self.generation, LogSource::Out, None, text);
+        } else {
+            self.dropped_line(&mut self.state());
         }
         if self.strict {
             let message = format!("a line on stdout is no message: {}", self.excerpt(line));
             self.broken(Detail { detail: "junk", message });
         }
         if heard != Heard::default() {
-            self.heard(heard, Some(&self.excerpt(line)));
+            self.heard(heard, Some((kind, line)));
         }
     }
 
-    /// Says what junk has changed.
-    pub(super) fn heard(&self, heard: Heard, shown: Option<&str>) {
+    /// Says what junk has changed. `newest` is the kind and the text of the line that it is said of.
+    pub(super) fn heard(&self, heard: Heard, newest: Option<(&'static str, &[u8])>) {
         if let Some(lines) = heard.say {
             let total = self.slot.stats.junk_lines.now();
-            let fields = json!({"lines": lines, "total": total, "excerpt": shown});
+            let mut fields = json!({"lines": lines, "total": total});
+            if let Some((kind, line)) = newest {
+                fields["kind"] = kind.into();
+                fields["excerpt"] = self.excerpt(line).into();
+                if let Err(bad) = std::str::from_utf8(line) {
+                    fields["offset"] = bad.valid_up_to().into();
+                }
+                // The usual reason for a torn frame is a child that inherited the plugin's stdout.
+                let writers = self.other_writers();
+                if !writers.is_empty() {
+                    fields["writers"] = writers.into();
+                }
+            }
             self.recorder.plugin(&self.slot, self.generation, "wire.junk", fields);
         }
         if let Some(noisy) = heard.turned {
+            self.tell(Event::Noisy(noisy));
+        }
+    }
+
+    /// Processes of the plugin's tree, itself left out, that hold its stdout.
+    fn other_writers(&self) -> Vec<u32> {
+        let Ok(stat) = nix::sys::stat::fstat(&self.stdout) else { return Vec::new() };
+        procfs::holders(self.pid(), stat.st_ino)
+    }
+
+    /// A log line was dropped for want of a place: more is said than anybody can read.
+    pub(super) fn dropped_line(&self, state: &mut State) {
+        if let Some(noisy) = state.noise.lose(self.clock.now()) {
             self.tell(Event::Noisy(noisy));
         }
     }
@@ -129,4 +171,9 @@ impl Link {
     fn excerpt(&self, line: &[u8]) -> String {
         self.slot.log.redactor().excerpt(line, JUNK_SHOWN)
     }
+}
+
+/// A plugin's error as it is told.
+pub(super) fn error_text(error: &RemoteError<'_>) -> String {
+    format!("error {}: {}", error.code, error.message)
 }

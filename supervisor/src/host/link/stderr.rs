@@ -97,7 +97,7 @@ impl Link {
         // In a flood the file gets a share; the last words are always the newest.
         self.slot.words().push(line.bytes);
         if !self.recorder.admits(&self.slot, self.generation) {
-            return;
+            return self.dropped_line(&mut self.state());
         }
         let mut text = lossless(line.bytes);
         if line.continues {
