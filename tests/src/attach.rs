@@ -122,18 +122,19 @@ impl Attach {
         }
     }
 
+    /// Waits for the answer to one call, which has to be the next one, and gives its line: for answers that not every
+    /// JSON parser takes.
+    #[track_caller]
+    pub fn raw_answer(&mut self, id: u64) -> String {
+        let line = self.next_line();
+        assert!(line.contains(&format!(r#""id":{id},"#)), "the answer to {id}: {line}");
+        line
+    }
+
     /// Waits for the next answer to any call.
     #[track_caller]
     pub fn next_answer(&mut self) -> (u64, Outcome) {
-        let mut text = String::new();
-        match self.stream.read_line(&mut text) {
-            Ok(0) => panic!("the supervisor closed the connection"),
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                panic!("no answer after {:?}", hang_bound())
-            }
-            Err(error) => panic!("attach.sock: {error}"),
-        }
+        let text = self.next_line();
         let line: Line =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
         let id = line.id.unwrap_or_else(|| panic!("an answer to nobody: {text}"));
@@ -147,6 +148,19 @@ impl Attach {
             _ => panic!("neither result nor error: {text}"),
         };
         (id, outcome)
+    }
+
+    #[track_caller]
+    fn next_line(&mut self) -> String {
+        let mut text = String::new();
+        match self.stream.read_line(&mut text) {
+            Ok(0) => panic!("the supervisor closed the connection"),
+            Ok(_) => text,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("no answer after {:?}", hang_bound())
+            }
+            Err(error) => panic!("attach.sock: {error}"),
+        }
     }
 
     /// One call and its result.

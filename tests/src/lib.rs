@@ -12,6 +12,7 @@
 //! | [`attach`], [`control`] | plain clients of the two sockets |
 //! | [`event`], [`tail`] | the journal, read as it grows |
 //! | [`fault`], [`neighbour`] | what the rows of the fault table share: witness, growth, a healthy plugin beside the bad one |
+//! | [`pipes`] | what lies in other processes' pipes |
 //! | [`table`] | the fault table as data: rows, skips, guards, tests |
 //! | [`runtimes`] | programs that a test needs: ours, which must be built, and others, which may be missing |
 //! | [`clock`] | the one clock: bounds against hanging, and figures for people |
@@ -29,6 +30,7 @@ pub mod event;
 pub mod fault;
 pub mod gates;
 pub mod neighbour;
+pub mod pipes;
 pub mod running;
 pub mod runtimes;
 pub mod table;

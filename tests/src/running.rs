@@ -240,6 +240,44 @@ impl<'w> Running<'w> {
         self.world.cli_on(&name, args)
     }
 
+    /// Every line of a plugin's log that is stored, oldest first, over rotated files: what a plain reader of the files
+    /// meets.
+    ///
+    /// # Panics
+    ///
+    /// When a line is no JSON.
+    #[track_caller]
+    pub fn stored_log(&self, id: &str) -> Vec<Value> {
+        let current = self.state_dir.join(format!("logs/{id}.jsonl"));
+        let rotated = (1..=9).rev().map(|n| self.state_dir.join(format!("logs/{id}.jsonl.{n}")));
+        let texts = rotated.chain([current]).map(|path| read(&path));
+        let mut lines = Vec::new();
+        for text in texts {
+            // The last line may be half written.
+            let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            lines.extend(whole.lines().map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+            }));
+        }
+        lines
+    }
+
+    /// Waits until a line of a plugin's log fits, and gives it.
+    ///
+    /// # Panics
+    ///
+    /// When none comes within [`hang_bound`](crate::clock::hang_bound).
+    #[track_caller]
+    pub fn log_line(&self, id: &str, fits: impl Fn(&str) -> bool) -> Value {
+        let text = |line: &Value| line["text"].as_str().is_some_and(&fits);
+        let mut found = None;
+        crate::clock::wait_until("the line is stored", || {
+            found = self.stored_log(id).into_iter().find(text);
+            found.is_some()
+        });
+        found.unwrap_or_default()
+    }
+
     /// Everything it has printed.
     #[must_use]
     pub fn stdout(&self) -> String {

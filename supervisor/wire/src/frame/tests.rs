@@ -146,6 +146,54 @@ fn headed(max: usize, text: &str) -> String {
     run(Framer::content_length(max), &[text.as_bytes()], true)
 }
 
+/// What is lost cannot be found again, however much follows: the bytes behind it are no message.
+#[test]
+fn wire_24_a_length_that_is_wrong_ends_the_framing_and_takes_no_memory() {
+    let frame = |length: &str| {
+        format!("Content-Length: {length}\r\n\r\n{{\"a\":1}}Content-Length: 7\r\n\r\n{{\"b\":2}}")
+    };
+    for (length, said) in [
+        ("7", "frame {\"a\":1}\nframe {\"b\":2}\n"),
+        ("-1", "fatal header\n"),
+        ("", "fatal header\n"),
+        ("7\r\nContent-Length: 7", "fatal header\n"),
+        ("1000000000000000000", "runaway 256\n"),
+    ] {
+        assert_eq!(headed(64, &frame(length)), said, "{length:?}");
+    }
+    assert_eq!(headed(64, "Content-Type: x\r\n\r\n{}"), "fatal header\n", "absent");
+    // Too small: nothing of what follows is taken for a message that was sent so.
+    let short = headed(64, &frame("6"));
+    assert!(short.starts_with("frame {\"a\":1\njunk text 18 }Content-Length: 7\n"), "{short}");
+    assert!(!short.contains("frame {\"b\":2}"), "{short}");
+    // Too large: what follows is taken for the body, which is no message then.
+    assert_eq!(
+        headed(99, &frame("30")),
+        "frame {\"a\":1}Content-Length: 7\r\n\r\n\njunk text 7 {\"b\":2}\n"
+    );
+    // Counted in characters, of which there are fewer than bytes.
+    let text = "{\"a\":\"żółw\"}";
+    let counted = format!("Content-Length: {}\r\n\r\n{text}\n", text.chars().count());
+    assert!(!headed(64, &counted).contains("frame"), "{}", headed(64, &counted));
+    let mut framer = Framer::content_length(1 << 20);
+    framer.feed(b"Content-Length: 1000000\r\n\r\n{", &mut |_| {});
+    assert!(framer.memory() < 64 << 10, "memory grows by what has come: {}", framer.memory());
+}
+
+#[test]
+fn wire_24_other_orders_cases_and_line_ends_are_good() {
+    for head in [
+        "Content-Length: 7\r\n\r\n",
+        "content-length:7\r\n\r\n",
+        "CONTENT-LENGTH: 7 \r\nContent-Type: application/vscode-jsonrpc; charset=utf-8\r\n\r\n",
+        "Content-Type: application/vscode-jsonrpc; charset=utf-8\r\nContent-Length: 7\r\n\r\n",
+        "Content-Length: 7\n\n",
+    ] {
+        let twice = format!("{head}{{\"a\":1}}{head}{{\"b\":2}}");
+        assert_eq!(headed(64, &twice), "frame {\"a\":1}\nframe {\"b\":2}\n", "{head:?}");
+    }
+}
+
 #[test]
 fn a_header_block_without_one_good_length_is_fatal() {
     for broken in [
