@@ -41,7 +41,7 @@ impl Dispatcher {
     }
 
     fn spawn(&mut self, key: Key, slot: &Arc<Slot>, generation: u64) {
-        slot.begin_generation();
+        slot.begin_generation(generation);
         self.persist.generation(&slot.id, generation, self.clock.now());
         match self.try_spawn(key, slot, generation) {
             Ok(()) => {}
@@ -240,6 +240,8 @@ impl Dispatcher {
         }
         tokio::spawn(async move {
             tokio::time::sleep(DRAIN_AFTER_EXIT).await;
+            // Whoever outlived it may have spoken last.
+            link.finish_words();
             link.retire();
         });
     }

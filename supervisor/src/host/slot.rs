@@ -364,8 +364,8 @@ impl Slot {
     }
 
     /// A new generation begins to speak.
-    pub(crate) fn begin_generation(&self) {
-        *self.words() = Words::default();
+    pub(crate) fn begin_generation(&self, generation: u64) {
+        *self.words() = Words::of(generation);
     }
 
     /// One call ended with its generation.

@@ -16,14 +16,25 @@ const LINE: usize = 4 * 1024;
 /// A bounded ring of lines of one generation, masked before they came here.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
+    generation: u64,
     lines: VecDeque<Box<[u8]>>,
     bytes: usize,
     total: u64,
 }
 
 impl Words {
-    /// Adds the newest line; the oldest make room.
-    pub(crate) fn push(&mut self, line: &[u8]) {
+    /// None yet, of this generation.
+    #[must_use]
+    pub(crate) fn of(generation: u64) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
+    /// Adds the newest line of `generation`; the oldest make room. What is left of an earlier one, whose pipe is read
+    /// for a while longer, is not this one's.
+    pub(crate) fn push(&mut self, generation: u64, line: &[u8]) {
+        if generation != self.generation {
+            return;
+        }
         let line = &line[..line.len().min(LINE)];
         self.total += 1;
         self.bytes += line.len();
@@ -53,14 +64,15 @@ mod tests {
 
     #[test]
     fn the_newest_lines_stay_within_the_bounds() {
-        let mut words = Words::default();
+        let mut words = Words::of(2);
         for n in 0..100 {
-            words.push(format!("line {n}").as_bytes());
+            words.push(2, format!("line {n}").as_bytes());
+            words.push(1, b"late");
         }
         assert_eq!(words.last(2, |text| text.to_uppercase()), ["LINE 98", "LINE 99"]);
         assert_eq!((words.last(1000, |t| t).len(), words.total()), (LINES, 100));
         for _ in 0..20 {
-            words.push(&[b'x'; 2 * LINE]);
+            words.push(2, &[b'x'; 2 * LINE]);
         }
         assert_eq!(words.last(1000, |t| t).len(), BYTES / LINE);
     }
