@@ -138,7 +138,7 @@ pub fn to_json(record: &EventRecord) -> String {
             .expect("writing to a string cannot fail");
     }
     line.push('}');
-    line
+    observe::printable_json(line)
 }
 
 /// Microseconds since the epoch as RFC 3339 in UTC.

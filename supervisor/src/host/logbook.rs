@@ -14,6 +14,7 @@ use super::redact::Redactor;
 use super::sink::{Job, Rotation, Sink, rotated};
 use super::tail;
 use super::view::{LogLine, LogSource};
+use crate::observe;
 
 /// Lines of one plugin that are stored in a second, and in a burst; the rest is counted and said.
 const RATE: u32 = 1000;
@@ -235,14 +236,14 @@ impl State {
 
 /// The stored form: one JSON object on one line, so that one record never becomes two.
 fn encode(line: &LogLine) -> String {
-    json!({
+    let record = json!({
         "at": line.at_us,
         "gen": line.generation,
         "src": source_name(line.source),
         "level": line.level,
         "text": &*line.text,
-    })
-    .to_string()
+    });
+    observe::printable_json(record.to_string())
 }
 
 fn decode(plugin: &PluginId, text: &str) -> Option<LogLine> {

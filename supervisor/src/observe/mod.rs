@@ -1,9 +1,11 @@
 //! Turns what happened into events that people and programs read. No decisions.
 
 mod notes;
+mod printable;
 mod sentence;
 
 pub use notes::{class, describe, exit_json, exit_text, health, phase, rung, state};
+pub use printable::{is_unsafe, printable_json};
 pub use sentence::sentence;
 
 /// Every event name there is; a closed list.

@@ -9,6 +9,7 @@ use super::text;
 use crate::cli::exit::Exit;
 use crate::cli::trouble::Trouble;
 use crate::control::api::{SCHEMA, State};
+use crate::observe::printable_json;
 
 /// Columns when the terminal does not say how many it has.
 const DEFAULT_WIDTH: usize = 80;
@@ -249,7 +250,7 @@ impl Screen {
 
     fn json_text(&mut self, text: serde_json::Result<String>) {
         match text {
-            Ok(text) => self.line(&text),
+            Ok(text) => self.line(&printable_json(text)),
             Err(error) => {
                 self.complain(&format!("error: this cannot be said in JSON\n  {error}\n"))
             }

@@ -7,6 +7,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::observe::is_unsafe;
+
 /// `text` in at most `width` columns, cut with `…` where it is longer. A character counts as one column.
 pub(super) fn fit(text: &str, width: usize) -> Cow<'_, str> {
     if text.chars().count() <= width {
@@ -55,14 +57,6 @@ pub(in crate::cli) fn visible(text: &str) -> Cow<'_, str> {
         written.expect("a string takes all text");
     }
     Cow::Owned(shown)
-}
-
-fn is_unsafe(c: char) -> bool {
-    // A tab is no danger, and stack traces are full of them.
-    (c.is_control() && c != '\t')
-        // Line and paragraph separators; marks, embeddings, overrides and isolates of bidirectional text.
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The local time of day with milliseconds of an RFC 3339 text; what is no such text is shown as it is.
