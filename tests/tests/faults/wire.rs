@@ -7,6 +7,7 @@ mod size;
 
 use std::time::Duration;
 
+use outboard_tests::clock::wait_until;
 use outboard_tests::{Attach, CallError, Event, Running};
 use serde_json::{Value, json};
 
@@ -45,11 +46,17 @@ fn assert_works(run: &Running<'_>, id: &str) {
     assert_eq!(run.count(|event| event.is("plugin.failure", id)), 0, "{row}");
 }
 
-/// The lines of standard output that were no message, as the log has them.
-fn junk(run: &Running<'_>, id: &str) -> Vec<String> {
-    let log = run.stored_log(id);
-    let out = log.iter().filter(|line| line["src"] == "out");
-    out.map(|line| line["text"].as_str().unwrap_or_default().to_owned()).collect()
+/// The lines of standard output that were no message, as the log has them, once there are so many.
+#[track_caller]
+fn junk(run: &Running<'_>, id: &str, count: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    wait_until("so many lines of junk are stored", || {
+        let log = run.stored_log(id);
+        let out = log.iter().filter(|line| line["src"] == "out");
+        lines = out.map(|line| line["text"].as_str().unwrap_or_default().to_owned()).collect();
+        lines.len() >= count
+    });
+    lines
 }
 
 /// The last failure's evidence.

@@ -115,7 +115,7 @@ impl Link {
         }
     }
 
-    pub(super) fn item(&self, item: Item<'_>) {
+    fn item(&self, item: Item<'_>) {
         match item {
             Item::Frame(frame) => self.frame(frame),
             Item::Junk { kind: JunkKind::Batch, line, bytes } => self.batch(bytes, line),

@@ -11,7 +11,7 @@ use outboard_wire::peer::Settled;
 use super::super::call::{Call, Token};
 use super::super::slot::Slot;
 use super::super::view::LostCall;
-use super::{Draining, Link, Pending, State, Stdin, lock};
+use super::{Draining, Link, Pending, State, Stdin};
 use crate::observe;
 
 impl Link {
@@ -87,8 +87,6 @@ impl Link {
     pub(crate) fn close(&self) {
         self.pump();
         self.pump_stderr();
-        // What has no end by now gets none from this process.
-        lock(&self.framer).finish(&mut |item| self.item(item));
         let mut state = self.state();
         state.accepting = false;
         if !state.opened {

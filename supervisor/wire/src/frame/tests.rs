@@ -167,14 +167,13 @@ fn wire_24_a_length_that_is_wrong_ends_the_framing_and_takes_no_memory() {
     assert!(short.starts_with("frame {\"a\":1\njunk text 18 }Content-Length: 7\n"), "{short}");
     assert!(!short.contains("frame {\"b\":2}"), "{short}");
     // Too large: what follows is taken for the body, which is no message then.
-    assert_eq!(
-        headed(99, &frame("30")),
-        "frame {\"a\":1}Content-Length: 7\r\n\r\n\njunk text 7 {\"b\":2}\n"
-    );
+    let long = headed(64, &frame("28"));
+    assert!(long.starts_with("frame {\"a\":1}Content-Length: 7\n"), "{long}");
+    assert!(!long.contains("frame {\"b\":2}"), "{long}");
     // Counted in characters, of which there are fewer than bytes.
     let text = "{\"a\":\"żółw\"}";
     let counted = format!("Content-Length: {}\r\n\r\n{text}\n", text.chars().count());
-    assert!(!headed(64, &counted).contains("frame"), "{}", headed(64, &counted));
+    assert!(!headed(64, &counted).contains(text), "{}", headed(64, &counted));
     let mut framer = Framer::content_length(1 << 20);
     framer.feed(b"Content-Length: 1000000\r\n\r\n{", &mut |_| {});
     assert!(framer.memory() < 64 << 10, "memory grows by what has come: {}", framer.memory());
