@@ -225,7 +225,8 @@ pub enum Effect {
     /// Start a process for this generation and write the dialect's opening.
     /// Answered by `Refused`, `SpawnFailed`, or `Spawned` and `Execed`.
     Spawn { generation: u64 },
-    /// Send one probe; `second` asks for the dialect's other kind.
+    /// Send one probe; `second` asks for the kind that is not the dialect's usual one. The dialect keeps which one that
+    /// is: the one that was answered.
     Probe { second: bool },
     /// Where calls go from now on.
     Route(Route),

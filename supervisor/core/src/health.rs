@@ -19,13 +19,14 @@ const INTERVAL_JITTER: f64 = 0.1;
 /// Over how much time probes are spread after a suspend.
 pub(crate) const SPREAD: Duration = Duration::from_secs(5);
 
-/// Sends probes, one at a time, of two kinds by turns until one is answered.
+/// Sends probes, one at a time, of two kinds by turns until one is answered. Which kind is the usual one the dialect
+/// knows and keeps, over generations too.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Prober {
     stage: Stage,
     /// Probes without an answer, the one in flight included.
     outstanding: u32,
-    /// The next probe is of the second kind.
+    /// The next probe is not of the usual kind.
     second: bool,
 }
 
@@ -36,10 +37,10 @@ enum Stage {
 }
 
 impl Prober {
-    /// Sends the first probe of a generation at once, of the kind that worked last.
+    /// Sends the first probe of a generation at once.
     pub(crate) fn begin(p: &Common, cx: &mut Cx<'_>) -> Self {
         let rest = Stage::Resting { since: cx.now, timer: Timer::after(cx.now, Duration::ZERO) };
-        let mut prober = Self { stage: rest, outstanding: 0, second: p.prefers_second };
+        let mut prober = Self { stage: rest, outstanding: 0, second: false };
         prober.send(p, cx);
         prober
     }
@@ -64,15 +65,10 @@ impl Prober {
         self.stage = Stage::Resting { since: now, timer: Timer::after(now, span) };
     }
 
-    /// A probe was answered: its kind works and is kept.
-    pub(crate) fn answered(&mut self, p: &mut Common) {
+    /// A probe was answered: its kind works, and is the usual one from now on.
+    pub(crate) fn answered(&mut self) {
         self.outstanding = 0;
-        match self.stage {
-            Stage::Out { second, .. } => p.prefers_second = second,
-            // To an older probe; it does not say which kind.
-            Stage::Resting { .. } => {}
-        }
-        self.second = p.prefers_second;
+        self.second = false;
     }
 
     /// Before `active` only an answered probe counts, so silence leads to the other kind at once.
@@ -156,10 +152,10 @@ impl Health {
         mut prober: Prober,
         said: Option<(Saying, Option<String>)>,
         noisy: bool,
-        p: &mut Common,
+        p: &Common,
         cx: &mut Cx<'_>,
     ) -> Self {
-        prober.answered(p);
+        prober.answered();
         // At random, so that a thousand plugins that started together are not probed together for ever.
         prober.rest(cx.now, p.policy.health.interval.mul_f64(cx.rng.unit()));
         let mut health = Self {
@@ -207,8 +203,8 @@ impl Health {
         }
     }
 
-    pub(crate) fn answered(&mut self, p: &mut Common, cx: &mut Cx<'_>) {
-        self.prober.answered(p);
+    pub(crate) fn answered(&mut self, p: &Common, cx: &mut Cx<'_>) {
+        self.prober.answered();
         self.alive(cx.now);
         let interval = jittered(p.policy.health.interval, cx);
         self.prober.rest(cx.now, interval);

@@ -77,8 +77,6 @@ pub(crate) struct Common {
     pub(crate) generation: u64,
     pub(crate) restart: Memory,
     pub(crate) stretch: Stretch,
-    /// The second kind of probe worked when the first did not.
-    pub(crate) prefers_second: bool,
     /// It has been active, given up or finished since it was last wanted up: `after` waits for this.
     pub(crate) verdict: bool,
     pub(crate) last_failure: Option<Failure>,
@@ -357,7 +355,6 @@ impl Plugin {
             generation,
             restart: Memory::default(),
             stretch: Stretch::default(),
-            prefers_second: false,
             verdict: false,
             last_failure: None,
             last_stop: None,

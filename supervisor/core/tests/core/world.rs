@@ -195,6 +195,8 @@ struct Actor {
     script: Script,
     process: Option<Process>,
     route: Route,
+    /// The dialect has learnt that the second kind of probe is the one that is answered.
+    usual_is_second: bool,
 }
 
 /// What the host's looks say besides what the model knows; set by tests.
@@ -270,7 +272,7 @@ impl World {
     pub(crate) fn add(&mut self, id: &str, policy: Policy, script: Script) -> Key {
         let key = self.fleet.register(self.now, Arc::from(id), policy, 0);
         let route = Route::Refuse(Unavailable::Down);
-        self.actors.insert(key, Actor { script, process: None, route });
+        self.actors.insert(key, Actor { script, process: None, route, usual_is_second: false });
         key
     }
 
@@ -442,6 +444,7 @@ impl World {
             working: seeming.working,
             latest_deadline: seeming.latest_deadline,
             traced: seeming.traced,
+            doing: None,
             stopped: seeming.stopped,
             activity: executed.map_or(0, |executed| {
                 1 + self.now.since(executed).min(actor.script.active_for).as_millis() as u64
@@ -582,9 +585,13 @@ impl World {
                 process.probe_written = script.reads_input.then_some(now);
                 let answers = match script.answers {
                     Answers::Both => true,
-                    Answers::SecondOnly => second,
+                    Answers::SecondOnly => second != actor.usual_is_second,
                     Answers::None => false,
                 };
+                // As a dialect does: the kind that is answered is the usual one.
+                if answers && script.answers == Answers::SecondOnly {
+                    actor.usual_is_second = true;
+                }
                 if answers && script.reads_input {
                     self.plan(script.answers_in, key, generation, Happening::Answers);
                 }
