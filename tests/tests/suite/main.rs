@@ -12,5 +12,4 @@ mod once_active;
 mod reload;
 mod secrets;
 mod signals;
-mod stopped;
 mod watch;
