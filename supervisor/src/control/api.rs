@@ -236,17 +236,6 @@ pub struct Change {
     pub outcomes: Vec<Outcome>,
 }
 
-impl Change {
-    /// Leaves out what did not run: when everything ends it needs no line.
-    pub(crate) fn only_those_that_ran(&mut self) {
-        self.outcomes.retain(|outcome| match outcome.end {
-            End::Unchanged => false,
-            End::Stopped => outcome.stop.is_some(),
-            _ => true,
-        });
-    }
-}
-
 /// What became of one plugin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {

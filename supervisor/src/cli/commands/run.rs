@@ -11,6 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::cli::args::{Output, RunArgs};
 use crate::cli::exit::Exit;
 use crate::cli::render::Screen;
+use crate::cli::render::change::only_those_that_ran;
 use crate::cli::render::run::{Expected, Mode, RunScreen};
 use crate::cli::render::why::verdict;
 use crate::cli::trouble::Trouble;
@@ -185,7 +186,7 @@ fn words<B: Backend>(backend: &B, outcomes: &[Outcome]) -> Change {
     let clocks = Clocks { wall: Timestamp::now(), now: backend.view().now };
     let ids: Vec<_> = outcomes.iter().map(|outcome| outcome.plugin.clone()).collect();
     let mut change = convert::change(&ids, outcomes, clocks);
-    change.only_those_that_ran();
+    only_those_that_ran(&mut change);
     change
 }
 

@@ -7,7 +7,7 @@ use super::{Ended, connect};
 use crate::cli::args::ShutdownArgs;
 use crate::cli::exit::Exit;
 use crate::cli::render::Screen;
-use crate::cli::render::change::{Asked, ChangeScreen, ended};
+use crate::cli::render::change::{Asked, ChangeScreen, ended, only_those_that_ran};
 
 pub(super) async fn run(args: &ShutdownArgs, dir: &Path, screen: &mut Screen) -> Ended {
     let client = connect(dir).await?;
@@ -20,7 +20,7 @@ pub(super) async fn run(args: &ShutdownArgs, dir: &Path, screen: &mut Screen) ->
         screen.json(&change);
         return Ok(exit);
     }
-    change.only_those_that_ran();
+    only_those_that_ran(&mut change);
     shown.finish_quietly(screen, &change);
     screen.line(&ended(&change.outcomes));
     Ok(exit)

@@ -261,6 +261,15 @@ fn count(asked: Asked, outcomes: &[Outcome]) -> String {
     format!("{head}{tail}")
 }
 
+/// Leaves out what did not run: when everything ends it needs no line.
+pub(in crate::cli) fn only_those_that_ran(change: &mut Change) {
+    change.outcomes.retain(|outcome| match outcome.end {
+        End::Unchanged => false,
+        End::Stopped => outcome.stop.is_some(),
+        _ => true,
+    });
+}
+
 /// The count alone, for a supervisor that ends.
 pub(in crate::cli) fn ended(outcomes: &[Outcome]) -> String {
     let all = count(Asked::Stop, outcomes);
