@@ -20,6 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
+use super::reserve::{self, Reserve, Spent};
 use super::select::nearest;
 use super::socket::{BindError, BoundSocket, peer_uid};
 use super::{ATTACH_SOCKET, MAX_MESSAGE};
@@ -36,9 +37,6 @@ const OPEN_CALLS: usize = 1024;
 
 /// How long a client may take over its first line.
 const FIRST_LINE: Duration = Duration::from_secs(10);
-
-/// How long to wait when the kernel has no descriptor for a connection: long enough not to spin.
-const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
 
 const SCRATCH: usize = 64 * 1024;
 
@@ -85,6 +83,7 @@ impl Drop for AttachServer {
 async fn accept(listener: UnixListener, supervisor: Supervisor) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let me = nix::unistd::geteuid().as_raw();
+    let reserve = Reserve::of(1);
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
@@ -99,8 +98,34 @@ async fn accept(listener: UnixListener, supervisor: Supervisor) {
                     drop(place);
                 });
             }
-            Err(_) => tokio::time::sleep(NO_DESCRIPTOR_PAUSE).await,
+            Err(error) => {
+                if Reserve::is_for(&error)
+                    && let Some(Spent::Last(stream) | Spent::Spare(stream)) =
+                        reserve.spend(&listener)
+                {
+                    turn_away(&stream);
+                    drop(stream);
+                    reserve.refill();
+                }
+                tokio::time::sleep(reserve::PAUSE).await;
+            }
         }
+    }
+}
+
+/// Says why, if the kernel takes it at once. There is no plugin yet that an error could be about.
+fn turn_away(stream: &UnixStream) {
+    let line = serde_json::json!({
+        "jsonrpc": "2.0",
+        "id": null,
+        "error": {
+            "code": -31004,
+            "message": reserve::WHY,
+            "data": {"class": "descriptors", "retryable": true, "source": "host", "sent": false},
+        },
+    });
+    if stream.try_write(format!("{line}\n").as_bytes()).is_err() {
+        tracing::debug!("a refused client was gone before it was told why");
     }
 }
 

@@ -17,6 +17,7 @@ pub mod convert;
 pub(crate) mod fake;
 mod methods;
 mod note;
+mod reserve;
 pub mod rpc;
 pub mod select;
 pub mod server;

@@ -1,7 +1,5 @@
 //! Serves the management API on its Unix socket.
 
-use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::backend::Backend;
 use super::methods::Methods;
+use super::reserve::{self, Reserve, Spent};
 use super::rpc::ControlApiServer;
 use super::socket::{BindError, BoundSocket, peer_uid};
 use super::{CONTROL_SOCKET, MAX_MESSAGE};
@@ -35,8 +34,9 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// How long those errors may take to reach their clients.
 const LAST_ERRORS: Duration = Duration::from_millis(100);
 
-/// How long to wait when the kernel has no descriptor for a connection: long enough not to spin.
-const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that are served when no other descriptor is left: whoever mends the trouble has to get in. One more is told
+/// that there is none for it.
+const IN_NEED: usize = 4;
 
 /// A running server of the management API. Dropped, it ends without waiting for answers under way.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Drop for ControlServer {
 async fn accept(listener: UnixListener, methods: RpcMethods, stop: StopHandle) {
     let service = Server::builder().set_config(config()).to_service_builder();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut reserve = Reserve::new();
+    let reserve = Reserve::of(IN_NEED + 1);
     let stopped = stop.clone().shutdown();
     tokio::pin!(stopped);
     loop {
@@ -111,14 +111,17 @@ async fn accept(listener: UnixListener, methods: RpcMethods, stop: StopHandle) {
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
-            Err(error) if reserve.is_for(&error) => {
-                if let Some(stream) = reserve.spend(&listener) {
-                    refuse(stream, "the supervisor has no descriptor left").await;
+            Err(error) if Reserve::is_for(&error) => match reserve.spend(&listener) {
+                Some(Spent::Spare(stream)) => stream,
+                last => {
+                    if let Some(Spent::Last(stream)) = last {
+                        refuse(stream, reserve::WHY).await;
+                    }
+                    reserve.refill();
+                    tokio::time::sleep(reserve::PAUSE).await;
+                    continue;
                 }
-                reserve.refill();
-                tokio::time::sleep(NO_DESCRIPTOR_PAUSE).await;
-                continue;
-            }
+            },
             // What is left concerns the one connection that just went away again (accept(2)).
             Err(error) => {
                 tracing::debug!(%error, "a management connection was lost before it was accepted");
@@ -138,10 +141,13 @@ async fn accept(listener: UnixListener, methods: RpcMethods, stop: StopHandle) {
             service.clone().build(methods.clone(), stop.clone()),
             stop.clone().shutdown(),
         );
+        let reserve = reserve.clone();
         tokio::spawn(async move {
             if let Err(error) = served.await {
                 tracing::debug!(%error, "a management connection ended");
             }
+            // Its descriptor is free now, and nobody else has had a turn since.
+            reserve.refill();
             drop(permit);
         });
     }
@@ -174,34 +180,5 @@ async fn refuse(mut stream: UnixStream, why: &str) {
         tokio::time::timeout(Duration::from_millis(50), stream.write_all(answer.as_bytes())).await;
     if !matches!(written, Ok(Ok(()))) {
         tracing::debug!("a refused management connection was gone before it was told why");
-    }
-}
-
-/// One descriptor kept back, so that a client can be told that there are none left.
-struct Reserve(Option<File>);
-
-impl Reserve {
-    fn new() -> Self {
-        Self(File::open("/dev/null").ok())
-    }
-
-    fn is_for(&self, error: &io::Error) -> bool {
-        use nix::errno::Errno;
-        let errno = error.raw_os_error().map(Errno::from_raw);
-        matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
-    }
-
-    /// Gives the kept descriptor up and takes one waiting connection with it.
-    fn spend(&mut self, listener: &UnixListener) -> Option<UnixStream> {
-        drop(self.0.take());
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match listener.poll_accept(&mut context) {
-            std::task::Poll::Ready(Ok((stream, _))) => Some(stream),
-            _ => None,
-        }
-    }
-
-    fn refill(&mut self) {
-        self.0 = File::open("/dev/null").ok();
     }
 }
