@@ -3,8 +3,8 @@
 //! Nothing that decides or calls ever waits for the disk. What does not fit the queue is refused to the one who
 //! offered it, who counts it; what the disk refuses is counted here and said once, when it works again.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -65,7 +65,7 @@ impl Sink {
     /// No thread can be had.
     pub(crate) fn start(trouble: impl Fn(String) + Send + 'static) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
-        let writer = Writer { files: HashMap::new(), failing: 0, trouble };
+        let writer = Writer { files: HashMap::new(), failing: HashSet::new(), lost: 0, trouble };
         let thread =
             std::thread::Builder::new().name("ob-files".into()).spawn(move || writer.run(&jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
@@ -103,8 +103,10 @@ impl Drop for Sink {
 
 struct Writer<F> {
     files: HashMap<Arc<Path>, Open>,
-    /// Lines lost since writing began to fail; 0 while it works.
-    failing: u64,
+    /// Files that could not be written when that was last tried: one may fail while others, elsewhere, do not.
+    failing: HashSet<PathBuf>,
+    /// Lines lost since writing began to fail.
+    lost: u64,
     trouble: F,
 }
 
@@ -197,18 +199,19 @@ impl<F: Fn(String)> Writer<F> {
 
     fn account(&mut self, path: &Path, lines: u64, result: io::Result<()>) {
         match result {
-            Ok(()) if self.failing > 0 => {
-                (self.trouble)(format!(
-                    "files are written again; {} lines were lost",
-                    self.failing
-                ));
-                self.failing = 0;
+            Ok(()) if self.failing.contains(path) => {
+                let lost = std::mem::take(&mut self.lost);
+                self.failing.clear();
+                (self.trouble)(format!("files are written again; {lost} lines were lost"));
             }
             Ok(()) => {}
             Err(error) => {
-                let is_first = self.failing == 0;
-                self.failing += lines;
-                if is_first {
+                self.lost += lines;
+                let is_news = self.failing.is_empty();
+                if !self.failing.contains(path) {
+                    self.failing.insert(path.to_owned());
+                }
+                if is_news {
                     (self.trouble)(format!("cannot write {}: {error}", path.display()));
                 }
             }
@@ -330,5 +333,22 @@ mod tests {
         assert_eq!(heard.recv().unwrap(), "files are written again; 2 lines were lost");
         drop(sink);
         assert_eq!(fs::read_to_string(&*file).unwrap(), "kept\n");
+    }
+
+    #[test]
+    fn a_file_that_fails_is_said_once_while_others_are_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (said, heard) = std::sync::mpsc::channel();
+        let sink = Sink::start(move |s| said.send(s).unwrap_or_default()).unwrap();
+        for _ in 0..5 {
+            for name in ["gone/log", "log"] {
+                let file = dir.path().join(name).into();
+                let limits = Rotation { size: 1000, keep: 1 };
+                assert!(sink.offer(Job::Append { file, line: "line".into(), limits }));
+            }
+        }
+        drop(sink);
+        let said: Vec<String> = heard.iter().collect();
+        assert_eq!(said.len(), 1, "{said:?}");
     }
 }
