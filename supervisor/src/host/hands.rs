@@ -272,6 +272,12 @@ impl Dispatcher {
         if let Note::Failed(failure) = note {
             slot.remember_failure(failure.clone());
         }
+        if let Note::BecameUnkillable { pid } = note {
+            // What the kernel says of it is looked at here: the core reads no files.
+            let state = pid.and_then(super::procfs::state);
+            let fields = json!({"pid": pid, "state": state});
+            return self.shared.recorder.plugin(slot, generation, "plugin.unkillable", fields);
+        }
         self.shared.recorder.note(slot, generation, note);
     }
 }

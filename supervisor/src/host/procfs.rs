@@ -58,6 +58,13 @@ pub(super) fn look(pid: u32) -> ProcessLook {
     }
 }
 
+/// The kernel's letter for what `pid` does; `None` when it is gone.
+#[must_use]
+pub(super) fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 /// CPU time and processes of the tree below `pid` in one number: when it is another, something moved.
 ///
 /// Reads `/proc/PID/task/TID/children` recursively.

@@ -109,7 +109,14 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
             (Warn, format!("it left {}, killed now", count(f.number("n"), "process", "processes")))
         }
         "plugin.unkillable" => {
-            (Error, format!("pid {} survived SIGKILL; its calls are refused", f.text("pid")))
+            let state = match f.text("state").as_str() {
+                "" => String::new(),
+                "D" => ", blocked in the kernel (state D)".to_owned(),
+                "t" => ", held by a tracer (state t)".to_owned(),
+                other => format!(", state {other}"),
+            };
+            let pid = f.text("pid");
+            (Error, format!("pid {pid} survived SIGKILL{state}; its calls are refused"))
         }
         "plugin.executable_changed" => {
             (Info, with("its executable changed", "", &f.text("executable")))
