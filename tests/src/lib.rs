@@ -13,6 +13,7 @@
 //! | [`event`], [`tail`] | the journal, read as it grows |
 //! | [`fault`], [`neighbour`] | what the rows of the fault table share: witness, growth, a healthy plugin beside the bad one |
 //! | [`pipes`] | what lies in other processes' pipes |
+//! | [`hold`] | a process that SIGKILL does not end |
 //! | [`table`] | the fault table as data: rows, skips, guards, tests |
 //! | [`runtimes`] | programs that a test needs: ours, which must be built, and others, which may be missing |
 //! | [`clock`] | the one clock: bounds against hanging, and figures for people |
@@ -29,6 +30,7 @@ pub mod control;
 pub mod event;
 pub mod fault;
 pub mod gates;
+pub mod hold;
 pub mod neighbour;
 pub mod pipes;
 pub mod running;

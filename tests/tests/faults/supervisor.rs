@@ -1,7 +1,9 @@
 //! SUP: what can happen to the supervisor itself, to its keeper, and to what both stand on.
 
 pub(crate) mod crew;
+mod descriptors;
 mod directory;
+mod disk;
 mod keeper;
 mod killed;
 mod output;

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use outboard_tests::clock::wait_until;
+use outboard_tests::clock::{Stopwatch, wait_until};
 use outboard_tests::fault::Row;
+use outboard_tests::hold::Hold;
 use outboard_tests::world::{toml_list, toml_text};
 use outboard_tests::{Process, Running, World};
 use serde_json::{Value, json};
@@ -109,8 +110,8 @@ fn tree_02_a_daemon_that_hides_goes_with_the_stop_and_with_the_crash() {
             run.control("start", &json!({"ids": ["geo"]})).unwrap();
             let hidden = reported(row, "hidden");
             signal(row, run.plugin_pid("geo"), libc::SIGKILL);
-            run.event(|event| event.is("plugin.swept", "geo") && event.number("n") == 1);
             run.state("geo", "backoff");
+            assert_eq!(swept(run, "geo"), [(2, 1)], "it is told of the crash");
             assert!(!hidden.lives());
             row.witness(
                 "the daemon had a session of its own, no mark and no descriptor, and lived",
@@ -118,6 +119,13 @@ fn tree_02_a_daemon_that_hides_goes_with_the_stop_and_with_the_crash() {
         },
         |row| row.chaos_with("geo", script, DOWN),
     );
+}
+
+/// What crashes have left: generations and how many had to be killed.
+fn swept(run: &Running<'_>, id: &str) -> Vec<(u64, u64)> {
+    let events = run.events();
+    let events = events.iter().filter(|event| event.is("plugin.swept", id));
+    events.map(|event| (event.generation, event.number("n"))).collect()
 }
 
 fn session_of(pid: u32) -> i64 {
@@ -259,7 +267,9 @@ fn tree_09_a_wrapper_that_forwards_nothing_hides_nothing() {
         },
         |row| {
             for id in ["asked", "killed"] {
-                let script = format!("at {id}\non exit {{ exit 7 }}\nserve");
+                // The one whose wrapper is killed does not even leave when its input ends.
+                let stays = if id == "killed" { "ignore EOF\n" } else { "" };
+                let script = format!("{stays}at {id}\non exit {{ exit 7 }}\nserve");
                 wrapped(row, id, &script, "{}; exit $$?", DOWN);
             }
         },
@@ -278,9 +288,8 @@ fn tree_10_a_wrapper_that_leaves_takes_the_plugin_with_it() {
                 let failure = run.failure(id);
                 assert_eq!(failure.text("class"), "exit", "{failure}");
                 assert_eq!(failure.member("exit"), &json!({"code": 0}), "{failure}");
-                let left = run.event(|event| event.is("plugin.swept", id));
-                assert_eq!((left.generation, left.number("n")), (1, 1), "{left}");
                 run.state(id, "backoff");
+                assert_eq!(swept(run, id), [(1, 1)], "it is told who was left");
                 assert!(!real.lives());
                 let why = run.cli(&["why", id]).code(0).stdout;
                 assert!(why.contains("its first process ended and left 1 process"), "{why}");
@@ -298,7 +307,7 @@ fn tree_10_a_wrapper_that_leaves_takes_the_plugin_with_it() {
                 )
             };
             wrapped(row, "early", "at early\nread\npause", &line("early"), DOWN);
-            wrapped(row, "late", "at late\nserve", &line("late"), DOWN);
+            wrapped(row, "late", "ignore EOF\nat late\nserve", &line("late"), DOWN);
             for id in ["early", "late"] {
                 drop(outboard_tests::gates::fifo(
                     &row.gates().folder().join(format!("leave-{id}")),
@@ -323,6 +332,79 @@ fn tree_05_a_plugin_that_leaves_early_ends_the_ladder_early() {
     assert_eq!(rungs(&stop), ["shutdown"], "{stop}");
     wait_until("it is down", || run.plugin("early")["state"] == "registered");
     row.witness("it left in the first step of ten minutes");
+}
+
+#[test]
+fn tree_08_what_survives_the_kill_is_told_fenced_off_and_waited_for() {
+    let row = Row::new("TREE-08");
+    let short = format!("{SHORT}term = \"50ms\"\nkill = \"500ms\"\n");
+    row.chaos_with("held", "serve", &short);
+    row.chaos("neighbour", "serve");
+    let run = row.run();
+    run.active("held");
+    run.active("neighbour");
+    let plugin = Process::of(run.plugin_pid("held")).unwrap();
+    let hold = match Hold::of(plugin.pid) {
+        Ok(hold) => hold,
+        Err(error) => return row.witness(format_args!("not made: tracing is forbidden: {error}")),
+    };
+    let stop = run.cli(&["stop", "held", "--json"]).code(6).json();
+    hold.has_it();
+    let outcome = &stop["outcomes"][0];
+    assert_eq!(
+        json!([outcome["end"], outcome["pid"]]),
+        json!(["unkillable", plugin.pid]),
+        "{stop}"
+    );
+    let told = run.event(|event| event.is("plugin.unkillable", "held"));
+    assert_eq!(told.number("pid"), u64::from(plugin.pid), "{told}");
+    assert_eq!(told.text("state"), "t", "the kernel's word for what it does: {told}");
+    assert_eq!(Process::of(plugin.pid).unwrap().state, 't');
+    assert!(run.cli(&["events"]).code(0).stdout.contains("survived SIGKILL"));
+    let status = run.plugin("held");
+    assert_eq!(json!([status["state"], status["pid"]]), json!(["unkillable", plugin.pid]));
+    let refused = run.call("held", "echo", &json!({})).unwrap_err();
+    assert_eq!((refused.code, &refused.data["sent"]), (-31001, &json!(false)), "{refused:?}");
+    // Wanted up again, but there is to be no second one beside it.
+    run.control("start", &json!({"ids": ["held"], "wait": false})).unwrap();
+    assert_eq!(run.call("neighbour", "echo", &json!({})).unwrap(), json!({}));
+    assert_eq!(run.plugin("held")["state"], "unkillable");
+    run.control("stop", &json!({"ids": ["held"], "wait": false})).unwrap();
+    let before = run.events().last().unwrap().seq;
+    let since = Stopwatch::new();
+    hold.release();
+    run.event_after(before, |event| event.is_state("held", "registered"));
+    row.measured("registered after the release", since.elapsed());
+    assert!(!plugin.lives());
+    assert_eq!(run.count(|event| event.is("plugin.spawned", "held")), 1);
+    row.witness("the killed plugin stood in a tracing stop, state t, until it was let go");
+}
+
+#[test]
+fn tree_08_a_supervisor_ends_and_says_what_it_leaves() {
+    let row = Row::new("TREE-08");
+    let short = format!("{SHORT}term = \"50ms\"\nkill = \"500ms\"\n");
+    row.chaos_with("held", "serve", &short);
+    row.chaos("willing", "serve");
+    let run = row.run();
+    run.active("held");
+    run.active("willing");
+    let plugin = Process::of(run.plugin_pid("held")).unwrap();
+    let hold = match Hold::of(plugin.pid) {
+        Ok(hold) => hold,
+        Err(error) => return row.witness(format_args!("not made: tracing is forbidden: {error}")),
+    };
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.ended().code, Some(6), "{}", run.stdout());
+    hold.has_it();
+    assert!(run.stdout().contains(&plugin.pid.to_string()), "{}", run.stdout());
+    let willing = run.event(|event| event.is("stop.finished", "willing"));
+    assert_eq!(willing.member("exit")["code"], 0, "{willing}");
+    run.event(|event| event.is("plugin.unkillable", "held"));
+    assert!(plugin.lives());
+    hold.release();
+    row.assert_nothing_runs();
+    row.witness("the killed plugin stood in a tracing stop when its supervisor ended");
 }
 
 /// All at once: an orphan without a mark, a child in another session, a wrapper, and all of them deaf.
