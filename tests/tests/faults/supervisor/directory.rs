@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use outboard_tests::clock::wait_until;
 use outboard_tests::fault::{Row, race};
 use outboard_tests::runtimes::bin;
 use outboard_tests::world::{Launch, toml_list, toml_text};
@@ -47,9 +48,12 @@ fn sup_08_whatever_else_lies_there_is_refused_and_left_alone() {
             let _listener = put(&path).unwrap();
             let before = fs::symlink_metadata(&path).unwrap();
             let run = row.launch(&Launch { state: &state, ..Launch::default() });
-            assert_eq!(run.ended().code, Some(8), "{what} at {name}: {}", run.stderr());
+            let spawned = || run.count(|event| event.event == "plugin.spawned");
+            wait_until("it ends, or begins", || run.has_ended().is_some() || spawned() > 0);
+            let ended = run.has_ended().and_then(|ended| ended.code);
+            assert_eq!(ended, Some(8), "{what} at {name}: {}", run.stderr());
             assert!(run.stderr().contains(name), "{what}: {}", run.stderr());
-            assert_eq!(run.count(|event| event.event == "plugin.spawned"), 0, "{what} at {name}");
+            assert_eq!(spawned(), 0, "{what} at {name}");
             let after = fs::symlink_metadata(&path).unwrap();
             let same = |meta: &fs::Metadata| {
                 use std::os::unix::fs::MetadataExt;
@@ -142,7 +146,7 @@ fn left_by_a_double_kill(row: &Row, state: &str) -> Process {
         let record: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         record["leaders"].as_array().is_some_and(|leaders| !leaders.is_empty())
     };
-    outboard_tests::clock::wait_until("its leader is recorded", recorded);
+    wait_until("its leader is recorded", recorded);
     let keeper = run.keeper_pid();
     row.freeze(run.pid);
     row.freeze(keeper);
