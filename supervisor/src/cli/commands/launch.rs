@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use outboard_manifest::Set;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use super::Ended;
-use super::run::{Plan, supervise};
+use super::run::{Plan, listen, supervise};
 use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
 use crate::cli::render::Screen;
@@ -53,7 +53,7 @@ pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ende
 
 /// SIGHUP reads the manifests again. What came of it is an event: `config.applied`, or `config.rejected` with every error.
 async fn reload_on_hangup(supervisor: Supervisor, sources: Vec<PathBuf>) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    let Ok(mut hangups) = listen(SignalKind::hangup()) else { return };
     while hangups.recv().await.is_some() {
         match outboard_manifest::load(&sources, None) {
             Ok(set) => drop(supervisor.reload(set).await),

@@ -1,10 +1,12 @@
 //! A supervisor in this process, shown and ended: what `outboard run` does once everything has been started.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use nix::sys::signal::SigSet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -238,6 +240,19 @@ impl Ending {
     }
 }
 
+/// Takes a signal. Whoever started us may have blocked it (cron, a shell's pipeline), and a mask outlives exec: it is
+/// unblocked once somebody hears it.
+///
+/// # Errors
+///
+/// When the signal is not to be had.
+pub(super) fn listen(kind: SignalKind) -> io::Result<Signal> {
+    let taken = signal(kind)?;
+    let number = nix::sys::signal::Signal::try_from(kind.as_raw_value())?;
+    SigSet::from(number).thread_unblock()?;
+    Ok(taken)
+}
+
 /// SIGTERM and SIGINT, the same to us.
 struct Signals {
     term: Signal,
@@ -247,7 +262,7 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self, Trouble> {
         let take = |kind| {
-            signal(kind).map_err(|error| {
+            listen(kind).map_err(|error| {
                 Trouble::new(Exit::Unavailable, "the signals of this process are not to be had")
                     .cause(error.to_string())
             })
