@@ -99,15 +99,17 @@ impl Dispatcher {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
+            let heard = tokio::select! {
                 biased;
-                () = hear => {}
-                happening = self.inbox.recv() => {
-                    if let Some(happening) = happening {
-                        self.happened(happening);
-                    }
-                }
-                () = alarm => {}
+                () = hear => None,
+                happening = self.inbox.recv() => happening,
+                () = alarm => None,
+            };
+            if wake.is_some_and(|at| at <= self.clock.now()) {
+                self.notice_stall();
+            }
+            if let Some(happening) = heard {
+                self.happened(happening);
             }
             while let Some(word) = words.pop_front() {
                 match word {
@@ -147,8 +149,7 @@ impl Dispatcher {
                 self.holds.extend(next.map(|at| (at, key)));
             }
         }
-        let effects = self.fleet.fleet_due(now);
-        self.carry_out(effects);
+        self.notice_stall();
         for (key, starting) in self.fleet.due(now) {
             let generation = self.fleet.generation(key);
             let look = self.look(key, starting);
@@ -156,6 +157,12 @@ impl Dispatcher {
             self.fetch_told();
             self.step(key, generation, Event::Deadline(look));
         }
+    }
+
+    /// Whether this side stood still is asked before anything is passed on that came in meanwhile.
+    fn notice_stall(&mut self) {
+        let effects = self.fleet.fleet_due(self.clock.now());
+        self.carry_out(effects);
     }
 
     fn look(&self, key: Key, starting: bool) -> Look {

@@ -165,9 +165,6 @@ impl Fleet {
         if self.shutdown.is_some() && starts_something(&event) {
             return Effects::new();
         }
-        if matches!(event, Event::Deadline(_)) {
-            self.notice_stall(&mut work, key);
-        }
         self.apply(&mut work, key, |plugin, cx| plugin.step(event, cx));
         self.settle(work)
     }
@@ -199,10 +196,15 @@ impl Fleet {
         self.deadlines.next().into_iter().chain(self.turns.held_until()).min()
     }
 
-    /// What is due to no plugin: the storm guard's next turn. Call it whenever a deadline has passed.
+    /// What is due to no plugin: the storm guard's next turn, and whether this host stalled. Call it whenever a deadline
+    /// has passed, before anything is passed on that was heard meanwhile: what answers a timer hides how late it is.
     #[must_use = "an effect nobody runs is a lost order"]
     pub fn fleet_due(&mut self, now: Time) -> Effects {
-        self.settle(Work::new(now))
+        let mut work = Work::new(now);
+        for key in self.deadlines.due(now).collect::<Vec<_>>() {
+            self.notice_stall(&mut work, key);
+        }
+        self.settle(work)
     }
 
     /// Whose deadline has passed, the longest overdue first, and whether its `Look` wants `activity`. For each,

@@ -343,6 +343,7 @@ fn hand_11_an_answer_in_the_pipe_counts_before_the_timer_of_a_stalled_host() {
     assert_eq!(world.state(key), StateName::Active);
     assert!(world.failures(key).is_empty());
 }
+    assert_eq!(world.count(|note| matches!(note, Note::ClockStalled { .. })), 1);
 
 #[test]
 fn a_stall_during_the_handshake_costs_the_plugin_nothing() {

@@ -373,6 +373,8 @@ impl World {
     /// The host does not run for this long; the plugins do.
     pub(crate) fn stall(&mut self, span: Duration) {
         self.now = self.now + span;
+        let effects = self.fleet.fleet_due(self.now);
+        self.carry_out(effects);
     }
 
     pub(crate) fn suspend(&mut self, by: Duration) {
