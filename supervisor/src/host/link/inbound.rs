@@ -16,7 +16,7 @@ use super::super::call::Token;
 use super::super::happening::Happening;
 use super::super::view::LogSource;
 use super::junk::error_text;
-use super::{END_TOGETHER, Link, State, lock};
+use super::{END_TOGETHER, Link, State, lock, read_now};
 
 /// One buffer for each thread: an idle plugin keeps nothing but an unfinished tail.
 const SCRATCH: usize = 64 * 1024;
@@ -49,7 +49,7 @@ impl Link {
             if self.stdout.readable().await.is_err() || self.is_over() {
                 return;
             }
-            match self.pump_rounds(ROUNDS) {
+            match self.pump_rounds(ROUNDS, |buffer| self.stdout.try_read(buffer)) {
                 Pumped::Dry => {}
                 Pumped::More => tokio::task::yield_now().await,
                 Pumped::End => {
@@ -62,14 +62,18 @@ impl Link {
 
     /// Reads what lies in the pipe now.
     pub(crate) fn pump(&self) -> Pumped {
-        self.pump_rounds(LAST_ROUNDS)
+        self.pump_rounds(LAST_ROUNDS, |buffer| read_now(&self.stdout, buffer))
     }
 
-    fn pump_rounds(&self, rounds: usize) -> Pumped {
+    fn pump_rounds(
+        &self,
+        rounds: usize,
+        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> Pumped {
         let mut framer = lock(&self.framer);
         BUFFER.with_borrow_mut(|buffer| {
             for _ in 0..rounds {
-                match self.stdout.try_read(buffer) {
+                match read(buffer) {
                     Ok(0) => {
                         framer.finish(&mut |item| self.item(item));
                         return Pumped::End;

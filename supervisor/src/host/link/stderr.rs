@@ -8,7 +8,7 @@ use outboard_core::Seen;
 use super::super::lines::{Line, LineCutter, lossless};
 use super::super::redact::{Masker, Redactor};
 use super::super::view::LogSource;
-use super::{Link, Pumped, lock};
+use super::{Link, Pumped, lock, read_now};
 
 /// Reads in a row before other plugins get their turn.
 const ROUNDS: usize = 8;
@@ -44,7 +44,7 @@ impl Link {
             if self.stderr.readable().await.is_err() || self.is_over() {
                 return;
             }
-            match self.pump_stderr() {
+            match self.pump_words(|buffer| self.stderr.try_read(buffer)) {
                 Pumped::Dry => {}
                 Pumped::More => tokio::task::yield_now().await,
                 Pumped::End => return,
@@ -54,13 +54,17 @@ impl Link {
 
     /// Reads what lies in the pipe now.
     pub(super) fn pump_stderr(&self) -> Pumped {
+        self.pump_words(|buffer| read_now(&self.stderr, buffer))
+    }
+
+    fn pump_words(&self, mut fill: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Pumped {
         let mut said = lock(&self.said);
         let mut sink = |line: Line<'_>| self.said_on_stderr(&line);
         let mut buffer = [0; READ];
         let mut read = false;
         let pumped = 'read: {
             for _ in 0..ROUNDS {
-                match self.stderr.try_read(&mut buffer) {
+                match fill(&mut buffer) {
                     Ok(0) => {
                         said.finish(&mut sink);
                         break 'read Pumped::End;
