@@ -202,8 +202,12 @@ pub struct Look {
     pub activity: u64,
     /// Half a frame is lying in the framer.
     pub mid_frame: bool,
-    /// What has been seen since the start: for the words of a timeout.
+    /// What has been seen since the start, and how many bytes went which way: for the words of a timeout.
     pub seen: Seen,
+    /// Bytes read from its stdout.
+    pub read: u64,
+    /// Bytes written to its stdin.
+    pub written: u64,
 }
 
 /// What a starting plugin has shown so far.

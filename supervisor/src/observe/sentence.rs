@@ -47,13 +47,21 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
         "wire.too_long" => {
             format!("a line of {} bytes on stdout is longer than max_frame", number("bytes"))
         }
-        "wire.orphan_reply" => match (record.fields.contains_key("late"), text("message")) {
-            (true, _) => format!("an answer to id {}, too late", text("id")),
-            (false, "") => format!("an answer to id {}, which nobody asked", text("id")),
-            (false, error) => {
-                format!("an answer to id {}, which nobody asked: {error}", text("id"))
-            }
-        },
+        "wire.orphan_reply" if record.fields.contains_key("late") => {
+            format!("an answer to id {}, too late", text("id"))
+        }
+        "wire.orphan_reply" => {
+            let opening = record.fields.get("waiting").and_then(Value::as_u64);
+            let why = match opening {
+                Some(opening) => format!("; the opening, {opening}, waits for one"),
+                None => ", which nobody asked".to_owned(),
+            };
+            let error = match text("message") {
+                "" => String::new(),
+                error => format!(": {error}"),
+            };
+            format!("an answer to id {}{why}{error}", text("id"))
+        }
         "wire.orphan_error" | "wire.violation" => text("message").to_owned() + text("what"),
         "log.dropped" => format!("{} lines dropped: more than 1000 a second", number("n")),
         "dependency.waiting" => "waits for what it requires".to_owned(),

@@ -316,7 +316,7 @@ fn overdue(run: Run, stage: Stage, look: &Look, p: &mut Common, cx: &mut Cx<'_>)
         Stage::Handshake { began, timer } if timer.is_due(cx.now) => {
             p.stretch.handshake += 1;
             let waited = cx.now.since(began);
-            let detail = timeout_words("the opening was not answered", waited, look.seen);
+            let detail = timeout_words("handshake: the opening was not answered", waited, look);
             p.fail_living(run, Class::Handshake, false, detail, From::Kill, cx)
         }
         // A timer of an earlier stage.
@@ -335,7 +335,7 @@ fn wait_for_byte(
     let moved = wait.activity.is_some_and(|before| look.activity > before);
     if wait.activity.is_some() && (!moved || cx.now >= cap) {
         p.stretch.first_byte += 1;
-        let detail = timeout_words("no byte came", cx.now.since(wait.began), look.seen);
+        let detail = timeout_words("first byte: none came", cx.now.since(wait.began), look);
         return p.fail_living(run, Class::Handshake, false, detail, From::Kill, cx);
     }
     if moved && !wait.extended {
@@ -347,13 +347,16 @@ fn wait_for_byte(
     on(run, Stage::FirstByte(wait))
 }
 
-fn timeout_words(what: &str, waited: Duration, seen: Seen) -> Detail {
-    let (detail, seen) = match seen {
+/// `what` names the phase.
+fn timeout_words(what: &str, waited: Duration, look: &Look) -> Detail {
+    let (detail, seen) = match look.seen {
         Seen::Nothing => ("timeout", "nothing was seen of it"),
         Seen::StderrOnly => ("timeout", "it wrote to stderr only"),
         Seen::JunkOnly => ("timeout", "it wrote lines that are no messages"),
         Seen::Frames => ("timeout", "it sent other messages"),
         Seen::OtherId => ("reply-id-mismatch", "an answer came to another id"),
     };
-    Detail { detail, message: format!("{what} in {waited:.1?}; {seen}") }
+    let Look { read, written, .. } = look;
+    let message = format!("{what} in {waited:.1?}; {seen} ({read} bytes read, {written} written)");
+    Detail { detail, message }
 }

@@ -453,6 +453,8 @@ impl World {
             }),
             mid_frame: seeming.mid_frame,
             seen: seeming.seen,
+            read: 0,
+            written: 0,
         }
     }
 

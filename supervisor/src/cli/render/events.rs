@@ -168,14 +168,14 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
         "wire.orphan_reply" if event.fields.contains_key("late") => {
             (Info, format!("it answered {} too late", f.text("id")))
         }
-        "wire.orphan_reply" => (
-            Warn,
-            with(
-                &format!("it answered {}, which nobody asked", f.text("id")),
-                "",
-                &f.text("message"),
-            ),
-        ),
+        "wire.orphan_reply" => {
+            let what = match f.text("waiting") {
+                waiting if waiting.is_empty() => "which nobody asked".to_owned(),
+                waiting => format!("and not the opening, {waiting}"),
+            };
+            let told = format!("it answered {}, {what}", f.text("id"));
+            (Warn, with(&told, "", &f.text("message")))
+        }
         "wire.reject" => (
             Warn,
             with(

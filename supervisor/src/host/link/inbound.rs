@@ -79,7 +79,7 @@ impl Link {
                         return Pumped::End;
                     }
                     Ok(n) => {
-                        self.first_byte();
+                        self.read(n);
                         framer.feed(&buffer[..n], &mut |item| self.item(item));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Pumped::Dry,
@@ -110,11 +110,12 @@ impl Link {
         self.happenings.tell(Happening::PipeClosed { key, generation, what });
     }
 
-    fn first_byte(&self) {
+    fn read(&self, bytes: usize) {
         let mut state = self.state();
-        if !state.first_byte {
-            state.first_byte = true;
-            drop(state);
+        let first = state.read == 0;
+        state.read += bytes as u64;
+        drop(state);
+        if first {
             self.tell(Event::FirstByte);
         }
     }

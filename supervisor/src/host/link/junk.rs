@@ -2,16 +2,17 @@
 //! leave a call to its deadline.
 
 use outboard_core::{Detail, Event, Seen};
+use outboard_wire::dialect::Tag;
 use outboard_wire::message::RemoteError;
 use outboard_wire::peer::{Answered, Resolved};
-use outboard_wire::{CallError, Id, Reject};
+use outboard_wire::{CallError, Id, Reason, Reject};
 use serde_json::json;
 
 use super::super::call::Token;
 use super::super::noise::Heard;
 use super::super::procfs;
 use super::super::view::LogSource;
-use super::{Link, State};
+use super::{Link, Pending, State};
 
 /// Bytes of a junk line that are logged.
 const JUNK_SHOWN: usize = 512;
@@ -19,16 +20,24 @@ const JUNK_SHOWN: usize = 512;
 impl Link {
     /// An answer to an id that nobody asked for; an error among them may be all that the plugin says of its trouble.
     pub(super) fn orphan(&self, id: &Id, error: Option<&RemoteError<'_>>) {
-        self.slot.stats.orphan_replies.add(1);
-        let total = self.slot.stats.orphan_replies.now();
-        let fields =
-            json!({"id": id.to_string(), "total": total, "message": error.map(error_text)});
         let mut state = self.state();
-        self.say(&mut state, "wire.orphan_reply", fields);
+        self.say_orphan(&mut state, Some(id), error);
         // Unknown ids count like junk; they are said under their own name.
         let heard = state.noise.hear(self.clock.now(), 0);
         drop(state);
         self.heard(Heard { say: None, ..heard }, None);
+    }
+
+    /// While the opening is out, its id is said too: the answer may have been meant for it.
+    fn say_orphan(&self, state: &mut State, id: Option<&Id>, error: Option<&RemoteError<'_>>) {
+        self.slot.stats.orphan_replies.add(1);
+        let opening = |pending: &Pending| matches!(pending.token, Token::Tagged(Tag::Open(_)));
+        let waiting = if state.opened { None } else { state.peer.find(opening).pop() };
+        let total = self.slot.stats.orphan_replies.now();
+        let id = id.map_or_else(|| "null".to_owned(), Id::to_string);
+        let message = error.map(error_text);
+        let fields = json!({"id": id, "waiting": waiting, "total": total, "message": message});
+        self.say(state, "wire.orphan_reply", fields);
     }
 
     /// An answer to a call that was given up before it came: told, and no noise.
@@ -63,6 +72,13 @@ impl Link {
             self.say(&mut self.state(), "wire.reject", fields);
         }
         self.junk(name, frame.len() as u64, frame.as_bytes());
+        if reject.jsonrpc && reject.reason == Reason::Id && !reject.request {
+            let mut state = self.state();
+            if state.seen != Seen::Frames {
+                state.seen = Seen::OtherId;
+            }
+            self.say_orphan(&mut state, None, None);
+        }
     }
 
     pub(super) fn too_long(&self, bytes: u64, id: Option<&Id>) {

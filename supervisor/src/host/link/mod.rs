@@ -75,7 +75,9 @@ struct State {
     /// Wants to hear when nothing is in flight any more.
     draining: Option<Draining>,
     seen: Seen,
-    first_byte: bool,
+    /// Bytes read from stdout and written to stdin.
+    read: u64,
+    written: u64,
     last_life: Option<Time>,
     noise: Noise,
     throttle: Throttle,
@@ -164,7 +166,8 @@ impl Link {
             checks: Vec::new(),
             draining: None,
             seen: Seen::Nothing,
-            first_byte: false,
+            read: 0,
+            written: 0,
             last_life: None,
             noise: Noise::default(),
             throttle: Throttle::default(),
@@ -379,6 +382,8 @@ impl Link {
             activity: state.activity,
             mid_frame,
             seen: state.seen,
+            read: state.read,
+            written: state.written,
         }
     }
 
@@ -429,14 +434,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nothing panics while it holds a link")
 }
 
-/// How long an end of a pipe may come before the end of its process without being called a break of the protocol.
-pub(super) const END_TOGETHER: Duration = Duration::from_millis(50);
 /// Reads what lies in a pipe now. The runtime knows of readiness what the kernel told it when it last asked; whoever
 /// judges by what a pipe holds must not ask the runtime.
 fn read_now(pipe: &pipe::Receiver, buffer: &mut [u8]) -> std::io::Result<usize> {
     Ok(nix::unistd::read(pipe, buffer)?)
 }
 
+/// How long an end of a pipe may come before the end of its process without being called a break of the protocol.
+pub(super) const END_TOGETHER: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

@@ -135,6 +135,7 @@ impl Link {
     fn wrote(&self, bytes: usize) {
         let mut state = self.state();
         state.peer.wrote(bytes);
+        state.written += bytes as u64;
         let State { peer, probe, .. } = &mut *state;
         if let Some(probe) = probe
             && probe.written.is_none()
