@@ -46,6 +46,19 @@ impl Row {
         self.measured.borrow_mut().push(format!("{what} {:.1}ms", took.as_secs_f64() * 1e3));
     }
 
+    /// Ends a test whose fault this machine does not let anybody make. It has to be a listed skip.
+    ///
+    /// # Panics
+    ///
+    /// When it is not.
+    #[track_caller]
+    pub fn cannot(&self, why: impl std::fmt::Display) {
+        let listed = crate::table::skips().iter().any(|skip| skip.id == self.id);
+        assert!(listed, "{}: {why}; that is no listed skip (tests/faults/skips.toml)", self.id);
+        crate::say(format_args!("{} is not made whole here: {why}", self.id));
+        self.witness(format_args!("not made here: {why}"));
+    }
+
     /// Anything else that the table should say.
     pub fn note(&self, what: impl std::fmt::Display) {
         self.measured.borrow_mut().push(what.to_string());

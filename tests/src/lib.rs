@@ -14,6 +14,7 @@
 //! | [`fault`], [`neighbour`] | what the rows of the fault table share: witness, growth, a healthy plugin beside the bad one |
 //! | [`pipes`] | what lies in other processes' pipes |
 //! | [`hold`] | a process that SIGKILL does not end |
+//! | [`executable`], [`exec_gate`] | files that a start trips over, and a gate in the way of one |
 //! | [`table`] | the fault table as data: rows, skips, guards, tests |
 //! | [`runtimes`] | programs that a test needs: ours, which must be built, and others, which may be missing |
 //! | [`clock`] | the one clock: bounds against hanging, and figures for people |
@@ -28,6 +29,8 @@ pub mod attach;
 pub mod clock;
 pub mod control;
 pub mod event;
+pub mod exec_gate;
+pub mod executable;
 pub mod fault;
 pub mod gates;
 pub mod hold;

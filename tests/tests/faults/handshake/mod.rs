@@ -1,0 +1,5 @@
+//! HAND: what can go wrong between the first byte and `active`.
+
+mod answer;
+mod early;
+mod time;
