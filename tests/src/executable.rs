@@ -3,7 +3,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-#[expect(clippy::disallowed_types, reason = "what the kernel says to somebody else's exec")]
 use std::process::Command;
 
 use crate::World;
