@@ -9,7 +9,6 @@ mod harness;
 mod lifecycle;
 mod mcp;
 mod once_active;
-mod reload;
 mod secrets;
 mod signals;
 mod watch;

@@ -1,1 +1,0 @@
-//! Family of the fault table.
