@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use outboard_tests::clock::Stopwatch;
+use outboard_tests::clock::{Stopwatch, wait_until};
 use outboard_tests::executable::Busy;
 use outboard_tests::fault::Row;
 use outboard_tests::runtimes::bin;
@@ -20,13 +20,21 @@ fn plugin(row: &Row, id: &str, command: &[&str], more: &str) {
     row.manifest(id, &text);
 }
 
+/// The state that a failure leads to at once.
+#[track_caller]
+fn comes_into(run: &Running<'_>, failure: &Event, state: &str) {
+    let id = failure.plugin.as_deref().unwrap();
+    let next = run.event_after(failure.seq, |event| event.is("plugin.state", id));
+    assert_eq!(next.text("to"), state, "{next}");
+}
+
 /// A failure that lasts: this class and detail, naming `named`; no second try; calls are refused; `why` says the same.
 #[track_caller]
 fn is_permanent(run: &Running<'_>, row: &Row, id: &str, detail: &str, named: &str) -> Event {
     let failure = run.failure(id);
     assert_eq!((failure.text("class"), failure.text("detail")), ("spawn", detail), "{failure}");
     assert!(failure.text("message").contains(named), "{failure}: `{named}` is to be named");
-    run.state(id, "failed");
+    comes_into(run, &failure, "failed");
     let mut attach = run.attach(id);
     let began = Stopwatch::new();
     let refused = attach.call("echo", &json!({})).unwrap_err();
@@ -61,13 +69,21 @@ fn spawn_01_a_file_that_appears_is_started_by_itself_where_that_is_configured() 
     let late_text = late.display().to_string();
     let script = row.folder().join("late.chaos").display().to_string();
     fs::write(&script, "serve").unwrap();
-    plugin(&row, "looks", &[&late_text, &script], "[restart]\nretry_after = \"100ms\"");
+    plugin(
+        &row,
+        "looks",
+        &[&late_text, &script],
+        "[restart]\nretry_after = { initial = \"100ms\", max = \"1s\" }",
+    );
     plugin(&row, "waits", &[&late_text, &script], "[restart]\nretry_after = \"never\"");
     let run = row.run();
     for id in ["looks", "waits"] {
-        assert_eq!(run.failure(id).text("detail"), "exe-missing");
-        run.state(id, "failed");
+        let failure = run.failure(id);
+        assert_eq!(failure.text("detail"), "exe-missing");
+        comes_into(&run, &failure, "failed");
     }
+    // It has been looked for at least once: the wait for the next look has grown.
+    wait_until("it is looked for", || run.plugin("looks")["next_try_ms"].as_u64() > Some(110));
     row.witness("nothing was at that path");
     std::os::unix::fs::symlink(bin("outboard-chaos"), &late).unwrap();
     let began = Stopwatch::new();
@@ -227,6 +243,7 @@ fn spawn_05_somebody_still_writes_the_executable() {
                 run.event(|event| event.is("plugin.failure", id) && event.generation == generation);
             let told = (failure.text("class"), failure.text("detail"));
             assert_eq!(told, ("spawn", "busy"), "{failure}");
+            comes_into(&run, &failure, "backoff");
             let wait = run.event_after(failure.seq, |event| event.is("restart.scheduled", id));
             assert!((100..=1000).contains(&wait.number("after_ms")), "short and bounded: {wait}");
         }
