@@ -48,9 +48,15 @@ fn wire_10_a_second_answer_resolves_no_later_call() {
     let row = Row::new("WIRE-10");
     let script = r#"on a {
                       reply {"of":"a"}
-                      defer again { reply {"of":"a, again"} }
+                      defer again {
+                        reply {"of":"a, again"}
+                        at again
+                      }
                     }
-                    on b { defer finish { reply {"of":"b"} } }
+                    on b {
+                      at taken
+                      defer finish { reply {"of":"b"} }
+                    }
                     serve"#;
     row.chaos("p", script);
     let run = row.run();
@@ -58,13 +64,17 @@ fn wire_10_a_second_answer_resolves_no_later_call() {
     let mut client = patient(&run, "p");
     assert_eq!(client.call("a", &json!({})).unwrap(), json!({"of": "a"}));
     let later: Vec<u64> = (0..40).map(|_| client.send("b", &json!({}))).collect();
+    for _ in &later {
+        row.gates().report("taken");
+    }
     row.gates().open("again");
-    let orphan = event(&run, "p", "wire.orphan_reply");
-    row.witness(format_args!("the second answer came to id {}", orphan.text("id")));
+    row.gates().report("again");
     row.gates().open_for("finish", later.len());
     for id in later {
         assert_eq!(client.answer(id).unwrap().get(), r#"{"of":"b"}"#);
     }
+    let orphan = event(&run, "p", "wire.orphan_reply");
+    row.witness(format_args!("the second answer came to id {}", orphan.text("id")));
     assert_works(&run, "p");
 }
 
