@@ -8,6 +8,8 @@ use outboard_tests::witness::Process;
 use outboard_tests::{Event, Running};
 use serde_json::json;
 
+use super::{comes_up, rests};
+
 /// One try, and what follows is far away.
 const ONCE: &str = "[restart]\nbackoff = { initial = \"5m\", max = \"5m\", jitter = 0.0 }";
 
@@ -85,10 +87,11 @@ fn hand_02_it_answers_another_id() {
         assert_eq!(asked.text, "1", "the id that the opening has");
     }
     for (id, _, told) in table {
-        let orphan = run.event(|event| event.is("wire.orphan_reply", id));
-        assert_eq!((orphan.text("id"), orphan.member("waiting")), (told, &json!(1)), "{orphan}");
         let failure = fails(&run, id, "reply-id-mismatch");
         assert!(failure.text("message").contains("another id"), "{failure}");
+        let orphan = run.events().into_iter().find(|event| event.is("wire.orphan_reply", id));
+        let orphan = orphan.expect("it is told before the failure");
+        assert_eq!((orphan.text("id"), orphan.member("waiting")), (told, &json!(1)), "{orphan}");
         let pid = run.event(|event| event.is("plugin.spawned", id)).number("pid");
         is_down_in_backoff(&run, id, u32::try_from(pid).unwrap());
         let logs = run.cli(&["logs", id]).code(0).stdout;
@@ -108,7 +111,9 @@ fn hand_03_it_answers_twice() {
     let run = row.run();
     run.active("twice");
     row.gates().report("answered");
-    let orphan = run.event(|event| event.is("wire.orphan_reply", "twice"));
+    // Both lay in the pipe together.
+    let orphan = run.events().into_iter().find(|event| event.is("wire.orphan_reply", "twice"));
+    let orphan = orphan.expect("it is told before it is active");
     assert_eq!((orphan.text("id"), orphan.number("total")), ("1", 1), "{orphan}");
     row.witness("the second answer is an orphan, and counted");
     row.gates().report("initialized");
@@ -141,7 +146,7 @@ fn hand_05_it_speaks_another_version() {
         let failure = fails(&run, id, "version");
         let message = failure.text("message");
         assert!(message.contains(theirs) && message.contains(ours), "both sets: {message}");
-        run.state(id, "failed");
+        rests(&run, id, "failed");
         assert_eq!(run.count(|event| event.is("plugin.spawned", id)), 1, "{id}: one try");
         assert_eq!(run.count(|event| event.is("restart.scheduled", id)), 0, "{id}");
         let refused = run.call(id, "echo", &json!({})).unwrap_err();
@@ -165,11 +170,11 @@ fn hand_06_initialize_is_refused() {
                    on server/discover { reply-error -32600 nor of that }\nserve mcp";
     row.chaos_with("neither", neither, &format!("dialect = \"mcp\"\n{ONCE}"));
     let run = row.run();
+    comes_up(&run, "modern");
     let refused = row.gates().report("refused");
     let discovered = row.gates().report("discovered");
     assert_eq!(refused.pid, discovered.pid, "the same process");
     row.witness("the same process refused the one and answered the other");
-    run.active("modern");
     assert_eq!(run.plugin_pid("modern"), refused.pid);
     let shown = run.plugin("modern");
     assert_eq!(
@@ -195,7 +200,10 @@ fn hand_09_it_exits_well_in_the_middle() {
                 backoff = { initial = \"0s\" }\nbudget = { restarts = 2, within = \"10m\" }";
     row.chaos_with("leaves", "read initialize\nat leaving\nexit 0", more);
     let run = row.run();
-    run.state("leaves", "failed");
+    let end = run.event(|event| {
+        event.is_state("leaves", "failed") || event.is_state("leaves", "registered")
+    });
+    assert_eq!(end.text("to"), "failed", "{end}");
     for generation in 1..=3 {
         let report = row.gates().report("leaving");
         assert_eq!(report.generation, generation);

@@ -7,6 +7,8 @@ use outboard_tests::runtimes::bin;
 use outboard_tests::world::{toml_list, toml_text};
 use serde_json::{Value, json};
 
+use super::comes_up;
+
 /// Lines as somebody's start-up message has them.
 const BANNER: [&str; 4] = [
     "🚤 Geo Server v1.2 — starting",
@@ -25,7 +27,7 @@ fn hand_04_a_banner_before_the_first_frame() {
                   [restart]\nbackoff = { initial = \"5m\", max = \"5m\" }";
     row.chaos_with("strict", &script, strict);
     let run = row.run();
-    run.active("lenient");
+    comes_up(&run, "lenient");
     let junk = run.event(|event| event.is("wire.junk", "lenient"));
     assert!(junk.text("excerpt").contains("Geo Server"), "the first line is shown: {junk}");
     assert_eq!(run.call("lenient", "echo", &json!({"n": 1})).unwrap(), json!({"n": 1}));

@@ -29,6 +29,7 @@ fn hand_07_it_is_never_ready() {
     run.state("geo", "loaded");
     wait_until("status shows the reason", || {
         let shown = run.plugin("geo");
+        assert_ne!(shown["state"], "active", "{shown}");
         shown["state"] == "loaded" && shown["health"]["message"] == "indexing, 3 of 900 files"
     });
     assert_eq!(run.plugin("geo")["pid"], pid);
