@@ -235,8 +235,8 @@ fn tree_07_a_stopped_plugin_is_continued_to_take_its_signal() {
             assert_eq!(stop["exit"]["signal"], "SIGTERM", "{stop}");
             row.witness("every thread of it stood still (state T) when the stop came");
         },
-        // Were the signal not taken, this would last for ten minutes.
-        |row| row.chaos_with("geo", "serve", &format!("{SHORT}term = \"10m\"\n")),
+        // Were the signal not taken, the kill would follow.
+        |row| row.chaos_with("geo", "serve", &format!("{SHORT}term = \"2s\"\n")),
     );
 }
 
