@@ -38,6 +38,9 @@ const OPEN_CALLS: usize = 1024;
 /// How long a client may take over its first line.
 const FIRST_LINE: Duration = Duration::from_secs(10);
 
+/// What a client may send before it is attached: its first line is short.
+const FIRST_BYTES: usize = 256 * 1024;
+
 const SCRATCH: usize = 64 * 1024;
 
 thread_local! {
@@ -260,6 +263,7 @@ async fn serve(stream: UnixStream, supervisor: &Supervisor) {
     let mut framer = Framer::newline(MAX_MESSAGE as usize);
     let mut session: Option<Session> = None;
     let mut going = true;
+    let mut strange = 0;
     while going {
         client.wait_for_room().await;
         let ready = tokio::time::timeout(FIRST_LINE, reader.readable());
@@ -274,11 +278,16 @@ async fn serve(stream: UnixStream, supervisor: &Supervisor) {
         }
         BUFFER.with_borrow_mut(|buffer| match reader.try_read(buffer) {
             Ok(0) => going = false,
-            Ok(n) => framer.feed(&buffer[..n], &mut |item| {
-                if going {
-                    going = item_of(item, &client, &mut session, supervisor);
-                }
-            }),
+            Ok(n) => {
+                framer.feed(&buffer[..n], &mut |item| {
+                    if going {
+                        going = item_of(item, &client, &mut session, supervisor);
+                    }
+                });
+                // Nobody that is to be served says so much before it says whom it wants.
+                strange += if session.is_none() { n } else { 0 };
+                going &= strange <= FIRST_BYTES;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => going = false,
         });

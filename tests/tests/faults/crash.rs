@@ -117,6 +117,22 @@ fn ended_by(
 }
 
 #[test]
+fn crash_02_a_kill_by_hand_is_not_taken_for_one_by_memory() {
+    let row = Row::new("CRASH-02");
+    row.chaos_with("greedy", "alloc 64M\nserve", DOWN);
+    let run = row.run();
+    run.active("greedy");
+    signal(&row, run.plugin_pid("greedy"), libc::SIGKILL);
+    let failure = run.failure("greedy");
+    assert_eq!((failure.text("class"), failure.text("detail")), ("signal", "SIGKILL"), "{failure}");
+    assert!(!run.cli(&["why", "greedy"]).code(0).stdout.contains("memory"));
+    run.state("greedy", "backoff");
+    let peak = dossier(&run, "greedy")["peak_kib"].as_u64().unwrap();
+    assert!(peak >= 64 * 1024, "{peak} KiB");
+    row.witness("it held 64 MiB, as the kernel's account shows, and was killed by hand");
+}
+
+#[test]
 fn crash_03_an_exit_code_is_told_and_explained() {
     let row = Row::new("CRASH-03");
     const CODES: [i64; 6] = [0, 1, 126, 127, 137, 143];

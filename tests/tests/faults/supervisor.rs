@@ -1,5 +1,6 @@
 //! SUP: what can happen to the supervisor itself, to its keeper, and to what both stand on.
 
+mod clients;
 pub(crate) mod crew;
 mod descriptors;
 mod directory;
