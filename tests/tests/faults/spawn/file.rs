@@ -83,7 +83,11 @@ fn spawn_01_a_file_that_appears_is_started_by_itself_where_that_is_configured() 
         comes_into(&run, &failure, "failed");
     }
     // It has been looked for at least once: the wait for the next look has grown.
-    wait_until("it is looked for", || run.plugin("looks")["next_try_ms"].as_u64() > Some(110));
+    let failures = || run.count(|event| event.is("plugin.failure", "looks"));
+    wait_until("it is looked for", || {
+        assert_eq!(failures(), 1, "looking is no try");
+        run.plugin("looks")["next_try_ms"].as_u64() > Some(110)
+    });
     row.witness("nothing was at that path");
     std::os::unix::fs::symlink(bin("outboard-chaos"), &late).unwrap();
     let began = Stopwatch::new();
