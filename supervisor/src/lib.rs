@@ -40,6 +40,7 @@
 pub mod cli;
 pub mod control;
 pub mod host;
+mod nearest;
 pub mod observe;
 
 /// Becomes the keeper if this process was started to be it, and then never returns; else returns at once.

@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue};
 use super::args::Args;
 use super::exit::Exit;
 use super::trouble::Trouble;
-use crate::control::select::nearest;
+use crate::nearest::nearest;
 
 /// What other tools call it, and what it is called here. Only verbs that exist.
 const ELSEWHERE: [(&str, &str); 15] = [

@@ -21,10 +21,10 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::reserve::{self, Reserve, Spent};
-use super::select::nearest;
 use super::socket::{BindError, BoundSocket, peer_uid};
 use super::{ATTACH_SOCKET, MAX_MESSAGE};
 use crate::host::{Answer, Call, Slot, Supervisor, Token};
+use crate::nearest::nearest;
 
 /// Connections served at the same time.
 const CONNECTIONS: usize = 1024;
@@ -373,7 +373,7 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
         let ids = supervisor.ids();
         if let Some(near) = nearest(&attach.plugin, ids.iter().map(|id| &**id)) {
             let message = format!("{}; did you mean `{near}`?", error.message());
-            error = error.with_message(message).with_extra("nearest", json!(near).to_string());
+            error = error.with_message(message).with_nearest(near);
         }
         owe(client);
         client.answer(&id, Err(&error));

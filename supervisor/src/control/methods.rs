@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use super::backend::{Backend, LogQuery};
 use super::convert::{self, Clocks};
 use super::rpc::ControlApiServer;
-use super::select::{SelectError, nearest, select};
+use super::select::{SelectError, select};
 use super::{MAX_MESSAGE, api};
 use crate::host::{EventRecord, Outcome, SupervisorView};
+use crate::nearest::nearest;
 
 const MOST_EVENTS: usize = 1_000;
 const MOST_LINES: usize = 10_000;

@@ -1,5 +1,7 @@
 //! Which plugins a pattern means, and which name was probably meant.
 
+use crate::nearest::nearest;
+
 /// Why a selection selects nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
@@ -69,41 +71,6 @@ pub fn glob(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|c| *c == '*')
 }
 
-/// The candidate nearest to `word`, if one is near enough to have been meant.
-#[must_use]
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let bound = (word.chars().count() / 3).max(1);
-    candidates
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= bound)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-/// Damerau's distance (optimal string alignment): insertions, deletions, substitutions, swapped neighbours.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (
-        a.chars().flat_map(char::to_lowercase).collect(),
-        b.chars().flat_map(char::to_lowercase).collect(),
-    );
-    let mut rows = vec![vec![0_usize; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    rows[0] = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let substituted = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = substituted.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = least;
-        }
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,13 +119,5 @@ mod tests {
             select(&["github"], &["nothing-like-it".into()], false),
             Err(SelectError::Unknown { pattern: "nothing-like-it".into(), nearest: None })
         );
-    }
-
-    #[test]
-    fn the_nearest_name_is_one_that_could_have_been_meant() {
-        let names = ["status", "start", "stop", "restart"];
-        assert_eq!(nearest("statsu", names.into_iter()), Some("status"));
-        assert_eq!(nearest("STOP", names.into_iter()), Some("stop"));
-        assert_eq!(nearest("x", ["status"].into_iter()), None);
     }
 }

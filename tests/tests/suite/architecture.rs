@@ -225,7 +225,7 @@ fn small_rooms_stay_lean_and_dependencies_point_one_way() {
         ("supervisor/core", &[][..]),
         ("supervisor/wire", &["memchr", "serde", "serde_json"]),
         ("supervisor/keeper", &["libc", "nix"]),
-        ("supervisor/manifest", &["nix", "outboard-core", "serde_json", "toml"]),
+        ("supervisor/manifest", &["nix", "outboard-core", "serde_json", "strsim", "toml"]),
         ("plugin-sdk/rust", &["libc", "outboard-wire", "serde", "serde_json"]),
         ("plugins/chaos", &["libc"]),
         ("tests", &["libc", "serde", "serde_json", "tempfile", "toml"]),

@@ -173,6 +173,18 @@ fn a_crash_fails_the_call_in_flight_and_the_next_generation_answers_those_that_w
 }
 
 #[test]
+fn a_method_that_does_not_exist_names_the_one_that_may_have_been_meant() {
+    let world = World::new();
+    let run = bundled(&world);
+    run.active("echo");
+    let slip = run.cli(&["call", "echo", "ehco"]).code(1);
+    assert!(slip.stderr.contains("plugin echo has no method ehco"), "{slip:?}");
+    assert!(slip.stderr.contains("help: did you mean `echo`?"), "{slip:?}");
+    let error = run.call("echo", "ehco", &json!({})).unwrap_err();
+    assert_eq!((error.code, &error.data["nearest"]), (-32601, &json!("echo")));
+}
+
+#[test]
 fn a_call_is_refused_at_once_where_the_manifest_says_fail() {
     let world = World::new();
     let script = "generation 2- { gate start }\nserve";

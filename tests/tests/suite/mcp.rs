@@ -39,6 +39,10 @@ fn the_everything_server_lists_its_tools_and_is_called() {
     assert_eq!(short, answer);
     let wrong = run.cli(&["call", "everything", "tool:no-such-tool"]);
     assert_eq!(wrong.ended.code, Some(1), "an error of a tool is one of the command: {wrong:?}");
+    assert!(wrong.stderr.contains("has no tool no-such-tool"), "{wrong:?}");
+    assert!(wrong.stderr.contains("help: it has: "), "{wrong:?}");
+    let slip = run.cli(&["call", "everything", "tool:ehco"]).code(1);
+    assert!(slip.stderr.contains("help: did you mean `tool:echo`?"), "{slip:?}");
     let row = run.plugin("everything");
     assert_eq!(json!([row["dialect"], row["protocol"]]), json!(["mcp", "2025-11-25"]), "{row}");
 }

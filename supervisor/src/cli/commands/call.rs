@@ -12,13 +12,18 @@ use crate::cli::exit::Exit;
 use crate::cli::render::{Screen, json};
 use crate::cli::trouble::Trouble;
 use crate::control::attach_client::{AttachClient, AttachError};
+use crate::nearest::nearest;
 
 /// Pages of a list that are followed: a server that never ends its list must not be followed for ever.
 const MOST_PAGES: usize = 1_000;
 
+/// Tools that are named when none is near.
+const MOST_SHOWN: usize = 12;
+
 pub(super) async fn run(args: &CallArgs, dir: &Path, screen: &mut Screen) -> Ended {
     let given = params(args.params.as_deref())?;
-    let (method, given) = match args.method.strip_prefix("tool:") {
+    let tool = args.method.strip_prefix("tool:");
+    let (method, given) = match tool {
         Some(tool) => ("tools/call", tool_call(tool, &given)),
         None => (args.method.as_str(), given),
     };
@@ -30,6 +35,17 @@ pub(super) async fn run(args: &CallArgs, dir: &Path, screen: &mut Screen) -> End
     } else {
         client.call(method, &given).await
     };
+    let lacks = match (tool, &result) {
+        (Some(tool), Err(AttachError::Call(_))) => lacks_tool(&mut client, tool).await,
+        (Some(tool), Ok(result)) if is_tool_error(method, result) => {
+            lacks_tool(&mut client, tool).await
+        }
+        _ => None,
+    };
+    if let Some(help) = lacks {
+        let what = format!("plugin {} has no tool {}", args.plugin, tool.unwrap_or_default());
+        return Err(Trouble::new(Exit::PluginError, what).help(help));
+    }
     let result = result.map_err(failed)?;
     // A terminal gets it indented; a pipe gets the bytes that the plugin wrote.
     if screen.is_terminal() && !screen.is_json() {
@@ -45,6 +61,34 @@ fn tool_call(tool: &str, arguments: &RawValue) -> Box<RawValue> {
     let name = serde_json::Value::from(tool);
     RawValue::from_string(format!("{{\"name\":{name},\"arguments\":{}}}", arguments.get()))
         .expect("an object of two JSON values is JSON")
+}
+
+/// After a tool's failure: what to type instead when the server does not list a tool of this name at all.
+async fn lacks_tool(client: &mut AttachClient, tool: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Listed {
+        tools: Vec<Tool>,
+    }
+    #[derive(Deserialize)]
+    struct Tool {
+        name: String,
+    }
+    let nothing = RawValue::from_string("{}".to_owned()).expect("it is JSON");
+    let all = all_pages(client, "tools/list", &nothing).await.ok()?;
+    let listed: Listed = serde_json::from_str(all.get()).ok()?;
+    let mut names = listed.tools.iter().map(|tool| tool.name.as_str());
+    if names.clone().any(|name| name == tool) {
+        return None;
+    }
+    Some(match nearest(tool, names.clone()) {
+        Some(near) => format!("did you mean `tool:{near}`?"),
+        None => {
+            let some: Vec<&str> = names.by_ref().take(MOST_SHOWN).collect();
+            let more = names.count();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("it has: {}{more}", some.join(", "))
+        }
+    })
 }
 
 /// MCP reports a tool's own failure in a result.

@@ -29,6 +29,7 @@ use super::procfs::ProcessLook;
 use super::record::Recorder;
 use super::slot::Slot;
 use super::throttle::Throttle;
+use crate::nearest::nearest;
 
 pub(super) use inbound::Pumped;
 pub(super) use ladder::refuse_all;
@@ -243,7 +244,9 @@ impl Link {
         let (written_method, written_params) =
             match dialect.call(&method, &params, &CallCx { meta, remaining }) {
                 Ok(written) => written,
-                Err(refusal) => return token.fail(self.call_refused(&method, refusal)),
+                Err(refusal) => {
+                    return token.fail(self.call_refused(&method, refusal, dialect.methods()));
+                }
             };
         let new = NewCall {
             method: &written_method,
@@ -261,12 +264,18 @@ impl Link {
         }
     }
 
-    fn call_refused(&self, method: &str, refusal: CallRefusal) -> CallError {
+    fn call_refused(&self, method: &str, refusal: CallRefusal, known: &[String]) -> CallError {
         let callee = self.callee();
         match refusal {
             CallRefusal::Reserved => CallError::permission_denied(callee, "reserved", method),
             CallRefusal::IllegalName => CallError::illegal_method(callee, method),
-            CallRefusal::UnknownMethod => CallError::method_not_found(callee, method),
+            CallRefusal::UnknownMethod => {
+                let error = CallError::method_not_found(callee, method);
+                match nearest(method, known.iter().map(String::as_str)) {
+                    Some(near) => error.with_nearest(near),
+                    None => error,
+                }
+            }
             CallRefusal::BadParams(why) => CallError::invalid_params(callee, why),
         }
     }
@@ -288,7 +297,7 @@ impl Link {
         let State { peer, dialect, .. } = &mut *state;
         let (method, params) = dialect
             .call(method, params, &CallCx::default())
-            .map_err(|refusal| self.call_refused(method, refusal))?;
+            .map_err(|refusal| self.call_refused(method, refusal, dialect.methods()))?;
         let sent = peer.notify(false, &method, Some(&*params).filter(|p| !p.is_empty()));
         sent.map_err(|refusal| self.refused(&state, &refusal))?;
         self.kick.notify_one();

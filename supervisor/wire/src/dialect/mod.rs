@@ -392,6 +392,11 @@ pub trait Dialect: Send {
     /// some plugins drop one of the two.
     fn probe(&mut self, second: bool) -> Option<Ask>;
 
+    /// The methods that the opening listed; empty when it listed none, or listed something else.
+    fn methods(&self) -> &[String] {
+        &[]
+    }
+
     /// Whether an open call of this method keeps the plugin busy.
     fn counts_as_work(&self, method: &str) -> bool {
         let _ = method;

@@ -199,6 +199,12 @@ impl CallError {
         Self::host(Kind::MethodNotFound, callee, "method", message, false).with_sent(false)
     }
 
+    /// Names what may have been meant: `data.nearest`.
+    #[must_use]
+    pub fn with_nearest(self, name: &str) -> Self {
+        self.with_extra("nearest", crate::json::quoted(name))
+    }
+
     /// −32602, found before anything was sent.
     #[must_use]
     pub fn invalid_params(callee: Callee<'_>, why: &str) -> Self {

@@ -249,6 +249,10 @@ impl Dialect for Native {
         });
     }
 
+    fn methods(&self) -> &[String] {
+        self.methods.as_deref().unwrap_or_default()
+    }
+
     fn call<'a>(
         &self,
         method: &'a str,
