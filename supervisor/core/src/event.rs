@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::policy::PluginId;
+use crate::snapshot::{HealthName, Phase, StateName, StopRecord};
 use crate::time::Time;
 
 /// Everything that can happen to one plugin, grouped by who says it.
@@ -377,77 +378,4 @@ pub enum Note {
         state: StateName,
         event: &'static str,
     },
-}
-
-/// One stop, rung by rung.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StopRecord {
-    /// The generation that was stopped.
-    pub generation: u64,
-    pub rungs: Vec<(Rung, Duration)>,
-    pub exit: Option<Exit>,
-    /// Processes of the tree that had to be killed after the leader.
-    pub swept: u32,
-    pub took: Duration,
-    /// It ended by itself between the decision and the first rung that could end it.
-    pub by_itself: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum StateName {
-    Registered,
-    Starting,
-    Loaded,
-    Active,
-    Degraded,
-    Stopping,
-    Backoff,
-    Failed,
-    Unkillable,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HealthName {
-    Unknown,
-    Ok,
-    Degraded,
-    Busy,
-    Suspect,
-    Hung,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Phase {
-    /// Waiting for its turn (`start_concurrency`, storm guard); costs no budget.
-    Queued,
-    Spawn,
-    FirstByte,
-    Handshake,
-    Ready,
-}
-
-/// A plugin as `status` shows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Snapshot {
-    pub id: PluginId,
-    pub wanted_up: bool,
-    pub state: StateName,
-    pub since: Time,
-    pub generation: u64,
-    pub pid: Option<u32>,
-    /// Restarts since it was last started by hand.
-    pub restarts: u32,
-    pub health: HealthName,
-    pub health_message: Option<String>,
-    pub last_life: Option<Time>,
-    pub phase: Option<Phase>,
-    pub rung: Option<Rung>,
-    /// When a restart, a careful try or the end of a rung is due.
-    pub next_try: Option<Time>,
-    pub waiting_for: Vec<PluginId>,
-    pub last_failure: Option<Failure>,
-    pub last_stop: Option<StopRecord>,
-    /// Rests because it finished with exit 0 under `on-failure`.
-    pub finished: bool,
-    pub half_open: bool,
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::event::{Detail, Effect, HealthName, Look, Note, Report, Saying};
+use crate::event::{Detail, Effect, Look, Note, Report, Saying};
 use crate::plugin::{Common, Cx};
+use crate::snapshot::HealthName;
 use crate::time::Time;
 use crate::timer::Timer;
 

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::event::{
-    Class, Detail, Effect, Event, Exit, Failure, Note, Route, Saying, Settle, Snapshot, StateName,
-    StopRecord, Unavailable,
+    Class, Detail, Effect, Event, Exit, Failure, Note, Route, Saying, Settle, Unavailable,
 };
 use crate::fleet::{Effects, Key};
 use crate::ladder::From;
@@ -13,6 +12,7 @@ use crate::lifecycle::{Failed, Registered, Starting, State, Stopping};
 use crate::policy::{PluginId, Policy, RestartWhen, WhileRestarting};
 use crate::restart::{After, Facts, GivenUp, Memory, decide};
 use crate::rng::Rng;
+use crate::snapshot::{Snapshot, StateName, StopRecord};
 use crate::time::Time;
 use crate::timer::Timer;
 

@@ -4,14 +4,14 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::event::{
-    Detail, Effect, Event, Exit, Look, Note, Opening, Report, Rung, Saying, Settle, Snapshot,
-    StopReason,
+    Detail, Effect, Event, Exit, Look, Note, Opening, Report, Rung, Saying, Settle, StopReason,
 };
 use crate::fleet::{Effects, Fleet, Key};
 use crate::policy::{
     Backoff, Budget, FleetPolicy, HealthPolicy, OnUnhealthy, Policy, RestartPolicy, RestartWhen,
     RetryAfter, StartPolicy, StopPolicy, WhileRestarting,
 };
+use crate::snapshot::Snapshot;
 use crate::time::Time;
 
 /// What every event does in every state: rows that change something whole, the others grouped by state.

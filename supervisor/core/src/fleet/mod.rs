@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 pub(crate) use settle::Work;
 
-use crate::event::{Effect, Event, HealthName, Phase, Snapshot, StateName};
+use crate::event::{Effect, Event};
 use crate::fleet::deadlines::Deadlines;
 use crate::fleet::shutdown::Shutdown;
 use crate::fleet::turns::Turns;
@@ -19,6 +19,7 @@ use crate::lifecycle::State;
 use crate::plugin::Plugin;
 use crate::policy::{FleetPolicy, PluginId, Policy};
 use crate::rng::Rng;
+use crate::snapshot::{HealthName, Phase, Snapshot, StateName};
 use crate::time::Time;
 
 /// What the host has to do now, in this order, each for one plugin.

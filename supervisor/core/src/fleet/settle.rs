@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
-use crate::event::{Effect, Event, Note, StateName};
+use crate::event::{Effect, Event, Note};
 use crate::fleet::turns::Next;
 use crate::fleet::{Effects, Fleet, Key, Slot};
 use crate::ladder::From;
 use crate::lifecycle::{Registered, Starting, State, Stopping};
 use crate::plugin::{Common, Cx, Plugin, Wanted};
 use crate::policy::PluginId;
+use crate::snapshot::StateName;
 use crate::time::Time;
 
 /// One call into the fleet, on its way to its effects.

@@ -1,8 +1,9 @@
 //! Down after a failure; will start again at a known time.
 
-use crate::event::{Event, Route, StateName, Unavailable};
+use crate::event::{Event, Route, Unavailable};
 use crate::lifecycle::{Registered, State};
 use crate::plugin::{Common, Cx};
+use crate::snapshot::StateName;
 use crate::timer::Timer;
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,10 @@
 //! Gave up under its policy; says why, and what may still wake it.
 
-use crate::event::{Event, Route, StateName, Unavailable};
+use crate::event::{Event, Route, Unavailable};
 use crate::lifecycle::{Registered, State};
 use crate::plugin::{Common, Cx};
 use crate::restart::{GivenUp, look_at_file};
+use crate::snapshot::StateName;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Failed {

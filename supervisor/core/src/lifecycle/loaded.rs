@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::event::{Class, Detail, Event, Look, Note, Phase, Saying, StateName};
+use crate::event::{Class, Detail, Event, Look, Note, Saying};
 use crate::health::{Health, Prober};
 use crate::ladder::From;
 use crate::lifecycle::starting::restarted;
 use crate::lifecycle::{Running, State, Stopping};
 use crate::plugin::{Common, Cx, Run};
+use crate::snapshot::{Phase, StateName};
 use crate::time::Time;
 use crate::timer::Timer;
 

@@ -23,9 +23,10 @@ pub(crate) use starting::Starting;
 pub(crate) use stopping::Stopping;
 pub(crate) use unkillable::Unkillable;
 
-use crate::event::{Event, HealthName, Phase, Route, Rung, StateName};
+use crate::event::{Event, Route, Rung};
 use crate::plugin::{Common, Cx, Run};
 use crate::policy::PluginId;
+use crate::snapshot::{HealthName, Phase, StateName};
 use crate::time::Time;
 use crate::timer::Timer;
 

@@ -1,9 +1,10 @@
 //! Not running: never started, stopped, disabled, finished, or waiting for what it depends on.
 
-use crate::event::{Event, Note, Route, StateName, Unavailable};
+use crate::event::{Event, Note, Route, Unavailable};
 use crate::lifecycle::State;
 use crate::plugin::{Common, Cx, Wanted};
 use crate::policy::PluginId;
+use crate::snapshot::StateName;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Registered {

@@ -1,11 +1,12 @@
 //! `active` or `degraded`: it answered a probe after its last start, and calls flow.
 
-use crate::event::{Class, Detail, Event, Look, StateName};
+use crate::event::{Class, Detail, Event, Look};
 use crate::health::{FLOOD, Health, Judgement};
 use crate::ladder::From;
 use crate::lifecycle::{State, Stopping};
 use crate::plugin::{Common, Cx, Run};
 use crate::policy::OnUnhealthy;
+use crate::snapshot::StateName;
 use crate::time::Time;
 use crate::timer::Timer;
 

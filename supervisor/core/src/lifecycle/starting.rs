@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::event::{
-    Class, Detail, Effect, Event, Look, Note, Opening, Phase, Route, Seen, StateName, Unavailable,
-};
+use crate::event::{Class, Detail, Effect, Event, Look, Note, Opening, Route, Seen, Unavailable};
 use crate::ladder::From;
 use crate::lifecycle::{Loaded, Registered, State, Stopping};
 use crate::plugin::{Common, Cx, Run};
+use crate::snapshot::{Phase, StateName};
 use crate::time::Time;
 use crate::timer::Timer;
 

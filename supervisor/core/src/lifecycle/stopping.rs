@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::event::{
-    Class, Effect, Event, Exit, Note, Route, Rung, Settle, StateName, StopReason, StopRecord,
-    Unavailable,
+    Class, Effect, Event, Exit, Note, Route, Rung, Settle, StopReason, Unavailable,
 };
 use crate::ladder::{From, KILL_FLOOR, LEFTOVERS, Ladder};
 use crate::lifecycle::{State, Unkillable};
 use crate::plugin::{Common, Cx, Run, Wanted, tell_exit};
 use crate::restart::After;
+use crate::snapshot::{StateName, StopRecord};
 use crate::time::Time;
 use crate::timer::Timer;
 

@@ -4,6 +4,7 @@
 //! is behind one mutex that is held for microseconds. The lifecycle hears of it by [`Happening`]s; calls never pass
 //! through the dispatcher.
 
+mod calls;
 mod inbound;
 mod junk;
 mod ladder;
@@ -14,14 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use outboard_core::{Event, Key, Look, Report, Seen, Time};
-use outboard_wire::dialect::{Ask, CallCx, CallRefusal, Dialect, Meta};
-use outboard_wire::error::Callee;
-use outboard_wire::peer::{Limits, NewCall, Peer, Refusal};
-use outboard_wire::{CallError, Framer};
+use outboard_wire::Framer;
+use outboard_wire::dialect::{Ask, Dialect};
+use outboard_wire::peer::{Limits, Peer};
 use tokio::net::unix::pipe;
 use tokio::sync::{Notify, oneshot};
 
-use super::call::{Call, Token};
+use super::call::Token;
 use super::clock::Clock;
 use super::happening::{Happening, Happenings};
 use super::noise::Noise;
@@ -29,7 +29,6 @@ use super::procfs::ProcessLook;
 use super::record::Recorder;
 use super::slot::Slot;
 use super::throttle::Throttle;
-use crate::nearest::nearest;
 
 pub(super) use inbound::Pumped;
 pub(super) use ladder::refuse_all;
@@ -202,116 +201,6 @@ impl Link {
         link
     }
 
-    /// Takes a call, or gives it back when this link takes none any more. Refusals of the bounds are settled here.
-    ///
-    /// # Errors
-    /// The call itself, unregistered: the caller asks the route again.
-    pub(crate) fn call(&self, call: Call) -> Result<(), Call> {
-        let mut state = self.state();
-        if !state.accepting {
-            return Err(call);
-        }
-        self.slot.stats.calls.add(1);
-        self.register(&mut state, call, false);
-        Ok(())
-    }
-
-    /// Takes calls that waited for this generation, oldest first. Their wait was bounded already: neither the number
-    /// nor the bytes in flight refuse them.
-    pub(crate) fn call_all(&self, calls: Vec<Call>) {
-        for call in calls {
-            let now = self.clock.now();
-            if call.deadline.is_some_and(|at| at <= now) {
-                self.slot.with_refusal(|refusal| call.expire(refusal, now));
-                continue;
-            }
-            let mut state = self.state();
-            if state.accepting {
-                self.register(&mut state, call, true);
-            } else {
-                drop(state);
-                self.slot.submit(call);
-            }
-        }
-    }
-
-    fn register(&self, state: &mut State, call: Call, waited: bool) {
-        let Call { method, params, deadline, began, caller, token } = call;
-        let remaining = deadline.map(|at| at.since(self.clock.now()));
-        let meta = Meta { caller: Some(caller), ..Meta::default() };
-        let works = state.dialect.counts_as_work(&method);
-        let State { peer, dialect, .. } = state;
-        let (written_method, written_params) =
-            match dialect.call(&method, &params, &CallCx { meta, remaining }) {
-                Ok(written) => written,
-                Err(refusal) => {
-                    return token.fail(self.call_refused(&method, refusal, dialect.methods()));
-                }
-            };
-        let new = NewCall {
-            method: &written_method,
-            params: &written_params,
-            deadline: deadline.map(Time::since_start),
-            works,
-            control: false,
-        };
-        let (now, pending) = (began.since_start(), Pending { began, caller, token });
-        let accepted =
-            if waited { peer.readmit(now, new, pending) } else { peer.call(now, new, pending) };
-        match accepted {
-            Ok(_) => self.kick.notify_one(),
-            Err((refusal, pending)) => pending.token.fail(self.refused(state, &refusal)),
-        }
-    }
-
-    fn call_refused(&self, method: &str, refusal: CallRefusal, known: &[String]) -> CallError {
-        let callee = self.callee();
-        match refusal {
-            CallRefusal::Reserved => CallError::permission_denied(callee, "reserved", method),
-            CallRefusal::IllegalName => CallError::illegal_method(callee, method),
-            CallRefusal::UnknownMethod => {
-                let error = CallError::method_not_found(callee, method);
-                match nearest(method, known.iter().map(String::as_str)) {
-                    Some(near) => error.with_nearest(near),
-                    None => error,
-                }
-            }
-            CallRefusal::BadParams(why) => CallError::invalid_params(callee, why),
-        }
-    }
-
-    fn refused(&self, state: &State, refusal: &Refusal) -> CallError {
-        CallError::refused(self.callee(), refusal, state.peer.limits())
-    }
-
-    fn callee(&self) -> Callee<'_> {
-        Callee { plugin: &self.slot.id, generation: self.generation }
-    }
-
-    /// Writes one notification of a caller.
-    ///
-    /// # Errors
-    /// The typed refusal: nothing was written.
-    pub(crate) fn notify(&self, method: &str, params: &str) -> Result<(), CallError> {
-        let mut state = self.state();
-        let State { peer, dialect, .. } = &mut *state;
-        let (method, params) = dialect
-            .call(method, params, &CallCx::default())
-            .map_err(|refusal| self.call_refused(method, refusal, dialect.methods()))?;
-        let sent = peer.notify(false, &method, Some(&*params).filter(|p| !p.is_empty()));
-        sent.map_err(|refusal| self.refused(&state, &refusal))?;
-        self.kick.notify_one();
-        Ok(())
-    }
-
-    /// Ends the wait for the calls whose tokens `wanted` names; the plugin is told where its dialect has a way.
-    pub(crate) fn cancel_where(&self, wanted: &dyn Fn(&Token) -> bool, reason: &'static str) {
-        let mut state = self.state();
-        for id in state.peer.find(|pending| wanted(&pending.token)) {
-            self.cancel(&mut state, id, reason);
-        }
-    }
-
     /// Probes now, or joins the probe that is out; completes with the answer.
     #[must_use]
     pub(crate) fn check(&self) -> oneshot::Receiver<()> {
@@ -324,20 +213,6 @@ impl Link {
             self.probe(false);
         }
         wait
-    }
-
-    /// A frame of the caller's cancellation: `answered` calls are settled with −32800.
-    fn cancel(&self, state: &mut State, id: u32, reason: &str) {
-        let method = state.peer.method(id).unwrap_or_default().to_owned();
-        let cancel = state.dialect.cancel(id, &method, reason);
-        let Some(cancelled) = state.peer.cancel(id, cancel.answered) else { return };
-        if cancelled.sent {
-            state.asks.extend(cancel.ask);
-        }
-        let error = CallError::cancelled(self.callee(), cancelled.sent);
-        cancelled.token.token.fail(error);
-        self.run_asks(state);
-        self.check_drained(state);
     }
 
     /// Calls accepted and unsettled.

@@ -7,33 +7,29 @@
 use std::cell::RefCell;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use outboard_core::Time;
 use outboard_wire::error::Callee;
-use outboard_wire::{CallError, DEFAULT_MAX_DEPTH, Framer, Id, Item, Message, decode, encode};
+use outboard_wire::{CallError, DEFAULT_MAX_DEPTH, Framer, Id, Item, Message, decode};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use self::client::Client;
 use super::reserve::{self, Reserve, Spent};
 use super::socket::{BindError, BoundSocket, peer_uid};
 use super::{ATTACH_SOCKET, MAX_MESSAGE};
 use crate::host::{Answer, Call, Slot, Supervisor, Token};
 use crate::nearest::nearest;
 
+mod client;
+
 /// Connections served at the same time.
 const CONNECTIONS: usize = 1024;
-
-/// Answers that may lie here unread before the client is not read from any more.
-const UNREAD: usize = 1 << 20;
-
-/// Calls of one client that may be open before it is not read from any more.
-const OPEN_CALLS: usize = 1024;
 
 /// How long a client may take over its first line.
 const FIRST_LINE: Duration = Duration::from_secs(10);
@@ -132,111 +128,6 @@ fn turn_away(stream: &UnixStream) {
     }
 }
 
-/// One client: what it is owed, and how much of it is open.
-#[derive(Debug)]
-struct Client {
-    out: Mutex<Out>,
-    /// Something is to be written.
-    kick: Notify,
-    /// There is room again.
-    room: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Out {
-    bytes: Vec<u8>,
-    open: usize,
-    /// The reader waits for room.
-    starved: bool,
-    over: bool,
-}
-
-impl Answer for Client {
-    fn answer(&self, id: &Id, result: Result<&str, &CallError>) {
-        let mut out = self.out();
-        out.open = out.open.saturating_sub(1);
-        let was_empty = out.bytes.is_empty();
-        match result {
-            Ok(text) => encode::result(&mut out.bytes, id, text),
-            Err(error) => encode::error_raw(&mut out.bytes, id, &error.to_json()),
-        }
-        let room = std::mem::take(&mut out.starved);
-        drop(out);
-        if was_empty {
-            self.kick.notify_one();
-        }
-        if room {
-            self.room.notify_one();
-        }
-    }
-}
-
-impl Client {
-    fn out(&self) -> MutexGuard<'_, Out> {
-        self.out.lock().expect("nothing panics while it holds a client")
-    }
-
-    fn full(&self) -> bool {
-        let mut out = self.out();
-        let full = out.bytes.len() > UNREAD || out.open >= OPEN_CALLS;
-        out.starved = full;
-        full
-    }
-
-    /// Waits until the client has read enough, and enough of its calls have ended.
-    async fn wait_for_room(&self) {
-        while self.full() {
-            self.room.notified().await;
-        }
-    }
-
-    fn end(&self) {
-        self.out().over = true;
-        self.kick.notify_one();
-    }
-
-    async fn write(self: Arc<Self>, pipe: OwnedWriteHalf) {
-        let mut buffer = Vec::new();
-        loop {
-            self.kick.notified().await;
-            loop {
-                {
-                    let mut out = self.out();
-                    if out.bytes.is_empty() {
-                        if out.over {
-                            return;
-                        }
-                        break;
-                    }
-                    std::mem::swap(&mut buffer, &mut out.bytes);
-                }
-                if write_all(&pipe, &buffer).await.is_err() {
-                    return;
-                }
-                buffer.clear();
-                if buffer.capacity() > 4 * SCRATCH {
-                    buffer = Vec::new();
-                }
-                let room = std::mem::take(&mut self.out().starved);
-                if room {
-                    self.room.notify_one();
-                }
-            }
-        }
-    }
-}
-
-async fn write_all(pipe: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match pipe.try_write(bytes) {
-            Ok(n) => bytes = &bytes[n..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => pipe.writable().await?,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 /// What a connection is attached to, once its first line has said so.
 struct Session {
     slot: Arc<Slot>,
@@ -257,8 +148,7 @@ struct Attach {
 
 async fn serve(stream: UnixStream, supervisor: &Supervisor) {
     let (reader, writer) = stream.into_split();
-    let client =
-        Arc::new(Client { out: Mutex::default(), kick: Notify::new(), room: Notify::new() });
+    let client = Arc::new(Client::default());
     let writing = tokio::spawn(client.clone().write(writer));
     let mut framer = Framer::newline(MAX_MESSAGE as usize);
     let mut session: Option<Session> = None;
@@ -330,8 +220,7 @@ fn item_of(
             },
             Err(reject) => {
                 if let Some(id) = &reject.id {
-                    refuse(
-                        client,
+                    client.refuse(
                         id,
                         -32600,
                         &format!("not a JSON-RPC 2.0 message: {}", reject.reason.as_str()),
@@ -344,7 +233,7 @@ fn item_of(
         Item::Junk { .. } => session.is_some(),
         Item::TooLong { id, .. } => {
             if let Some(id) = id {
-                refuse(client, &id, -31005, "the request is larger than any frame may be");
+                client.refuse(&id, -31005, "the request is larger than any frame may be");
             }
             session.is_some()
         }
@@ -356,14 +245,14 @@ fn item_of(
 fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -> Option<Session> {
     let Message::Request { id, method, params } = message else { return None };
     if method != "outboard/attach" {
-        refuse(client, &id, -32600, "the first line has to be a request `outboard/attach`");
+        client.refuse(&id, -32600, "the first line has to be a request `outboard/attach`");
         return None;
     }
     let text = params.map_or("{}", |p| p.get());
     let attach: Attach = match serde_json::from_str(text) {
         Ok(attach) => attach,
         Err(error) => {
-            refuse(client, &id, -32602, &format!("outboard/attach: {error}"));
+            client.refuse(&id, -32602, &format!("outboard/attach: {error}"));
             return None;
         }
     };
@@ -375,7 +264,7 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
             let message = format!("{}; did you mean `{near}`?", error.message());
             error = error.with_message(message).with_nearest(near);
         }
-        owe(client);
+        client.owe();
         client.answer(&id, Err(&error));
         return None;
     };
@@ -387,7 +276,7 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
         "generation": snapshot.generation,
         "state": crate::observe::state(snapshot.state),
     });
-    owe(client);
+    client.owe();
     client.answer(&id, Ok(&result.to_string()));
     slot.attach();
     let caller = match attach.caller.as_deref() {
@@ -410,11 +299,11 @@ fn message_of(
     match message {
         // The supervisor answers for itself: whoever asks this wants to know whether anybody is there.
         Message::Request { id, method, .. } if method == "ping" => {
-            owe(client);
+            client.owe();
             client.answer(&id, Ok("{}"));
         }
         Message::Request { id, method, params } => {
-            owe(client);
+            client.owe();
             let began: Time = supervisor.clock().now();
             session.slot.submit(Call {
                 method: method.into(),
@@ -454,15 +343,4 @@ fn cancelled(method: &str, params: Option<&serde_json::value::RawValue>) -> Opti
         serde_json::Value::String(s) => Some(Id::Str(s.as_str().into())),
         _ => None,
     }
-}
-
-fn owe(client: &Client) {
-    client.out().open += 1;
-}
-
-fn refuse(client: &Client, id: &Id, code: i64, message: &str) {
-    let mut out = client.out();
-    encode::error(&mut out.bytes, id, code, message, None);
-    drop(out);
-    client.kick.notify_one();
 }
