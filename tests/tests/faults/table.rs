@@ -57,3 +57,10 @@ fn every_guard_stands_where_the_list_says_and_guards_rows_that_are_made() {
         }
     }
 }
+
+#[test]
+fn every_row_that_is_made_has_a_guard() {
+    let guarded: BTreeSet<String> = guards().into_iter().flat_map(|guard| guard.rows).collect();
+    let bare: Vec<_> = tests().into_keys().filter(|id| !guarded.contains(id)).collect();
+    assert!(bare.is_empty(), "rows that no guard is listed for: {bare:?}");
+}
