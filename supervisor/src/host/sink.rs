@@ -10,14 +10,18 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// Jobs that may wait for the disk at any moment.
-const QUEUE: usize = 4096;
+/// Bytes that may wait for the disk at any moment. A thousand plugins that start together have some three of it.
+const QUEUE: usize = 8 << 20;
+
+/// What a job costs beside its bytes.
+const OVERHEAD: usize = 128;
 
 /// How long the thread lets jobs gather before it writes them. Waking it for each line would cost the one who offers
 /// more than the line itself, and the thread would run just when a plugin that starts needs the processor. What is not
@@ -43,6 +47,17 @@ pub(crate) enum Job {
     Flush(oneshot::Sender<()>),
 }
 
+impl Job {
+    fn cost(&self) -> usize {
+        OVERHEAD
+            + match self {
+                Self::Append { line, .. } => line.len(),
+                Self::Replace { bytes, .. } => bytes.len(),
+                Self::Flush(_) => 0,
+            }
+    }
+}
+
 /// When a file is rotated, and how many old ones stay: `NAME.1` is the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rotation {
@@ -53,7 +68,9 @@ pub(crate) struct Rotation {
 /// The way to the writing thread.
 #[derive(Debug)]
 pub(crate) struct Sink {
-    queue: Option<SyncSender<Job>>,
+    queue: Option<Sender<Job>>,
+    /// Bytes offered and not yet taken by the thread.
+    waiting: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -64,20 +81,27 @@ impl Sink {
     /// # Errors
     /// No thread can be had.
     pub(crate) fn start(trouble: impl Fn(String) + Send + 'static) -> io::Result<Self> {
-        let (queue, jobs) = sync_channel(QUEUE);
+        let (queue, jobs) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let taken = waiting.clone();
         let writer = Writer { files: HashMap::new(), failing: HashSet::new(), lost: 0, trouble };
-        let thread =
-            std::thread::Builder::new().name("ob-files".into()).spawn(move || writer.run(&jobs))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("ob-files".into())
+            .spawn(move || writer.run(&jobs, &taken))?;
+        Ok(Self { queue: Some(queue), waiting, thread: Some(thread) })
     }
 
     /// Offers a job; false when the queue is full, and the job is dropped: the caller counts it.
     #[must_use]
     pub(crate) fn offer(&self, job: Job) -> bool {
-        match self.queue.as_ref().map(|queue| queue.try_send(job)) {
-            Some(Ok(())) => true,
-            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
+        let Some(queue) = &self.queue else { return false };
+        let cost = job.cost();
+        // Several may offer at once and go past the bound by one job each.
+        if self.waiting.load(Ordering::Relaxed) + cost > QUEUE {
+            return false;
         }
+        self.waiting.fetch_add(cost, Ordering::Relaxed);
+        queue.send(job).is_ok()
     }
 
     /// Waits until all that was offered before is written. Dropping the future is harmless.
@@ -120,12 +144,16 @@ struct Open {
 }
 
 impl<F: Fn(String)> Writer<F> {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
+        let take = |job: Job| {
+            waiting.fetch_sub(job.cost(), Ordering::Relaxed);
+            job
+        };
         while let Ok(first) = jobs.recv() {
             gather();
-            self.job(first);
+            self.job(take(first));
             while let Ok(job) = jobs.try_recv() {
-                self.job(job);
+                self.job(take(job));
             }
             self.write_all();
         }
@@ -308,10 +336,35 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_is_written_whole_and_what_goes_past_the_bound_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let sink = Sink::start(|_| ()).unwrap();
+        let limits = Rotation { size: u64::MAX, keep: 1 };
+        let append = |file: &Arc<Path>, line: String| {
+            sink.offer(Job::Append { file: file.clone(), line: line.into(), limits })
+        };
+        let log: Arc<Path> = dir.path().join("log").into();
+        for n in 0..20_000 {
+            assert!(append(&log, format!("line {n}")), "line {n} of a burst");
+        }
+        // A FIFO that nobody reads holds the thread up for as long as the test wants.
+        let fifo: Arc<Path> = dir.path().join("fifo").into();
+        nix::unistd::mkfifo(&*fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(append(&fifo, "waits".to_owned()));
+        let accepted = (0..).take_while(|_| append(&log, "x".repeat(1000))).count();
+        assert!(accepted * 1000 <= QUEUE, "{accepted}");
+        let reader = File::open(&*fifo).unwrap();
+        drop(sink);
+        drop(reader);
+        let lines = fs::read_to_string(&*log).unwrap();
+        assert_eq!(lines.lines().count(), 20_000 + accepted);
+    }
+
+    #[test]
     fn what_the_disk_refuses_is_counted_and_said_once_and_it_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let file: Arc<Path> = dir.path().join("sub/log").into();
-        let (said, heard) = std::sync::mpsc::channel();
+        let (said, heard) = channel();
         let sink = Sink::start(move |s| said.send(s).unwrap_or_default()).unwrap();
         let append = |text: &str| {
             assert!(sink.offer(Job::Append {
@@ -338,7 +391,7 @@ mod tests {
     #[test]
     fn a_file_that_fails_is_said_once_while_others_are_written() {
         let dir = tempfile::tempdir().unwrap();
-        let (said, heard) = std::sync::mpsc::channel();
+        let (said, heard) = channel();
         let sink = Sink::start(move |s| said.send(s).unwrap_or_default()).unwrap();
         for _ in 0..5 {
             for name in ["gone/log", "log"] {

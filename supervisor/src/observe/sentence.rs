@@ -23,6 +23,9 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
         "plugin.executable_changed" => format!("runs another file now: {}", text("executable")),
         "restart.scheduled" => format!("starts again in {}", millis(number("after_ms"))),
         "restart.gave_up" => match record.fields.get("retry_after_ms").and_then(Value::as_u64) {
+            Some(after) if number("restarts") == 0 => {
+                format!("gave up; looks again in {}", millis(after))
+            }
             Some(after) => format!(
                 "gave up after {} restarts; one try in {}",
                 number("restarts"),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets a surprise should stop there")]
 
 mod architecture;
+mod bad_inputs;
 mod broken;
 mod doctor;
 mod harness;

@@ -286,8 +286,10 @@ pub(super) fn failure(event: &Event) -> String {
 /// That it gave up, and what comes next.
 pub(super) fn gave_up(event: &Event) -> String {
     let f = Fields(event);
-    let next = match event.fields.get("retry_after_ms") {
-        Some(Value::Number(_)) => format!("one careful try in {}", f.span("retry_after_ms")),
+    let next = match (event.fields.get("retry_after_ms"), f.number("restarts")) {
+        // What failed for good at its first start may have been mended by then; what that takes is its class' business.
+        (Some(Value::Number(_)), 0) => format!("looks again in {}", f.span("retry_after_ms")),
+        (Some(Value::Number(_)), _) => format!("one careful try in {}", f.span("retry_after_ms")),
         _ => "it stays down".to_owned(),
     };
     match f.number("restarts") {

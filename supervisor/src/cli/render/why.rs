@@ -82,6 +82,10 @@ pub(in crate::cli) fn verdict(plugin: &Plugin, dossier: &Dossier) -> String {
         }
     }
     match (plugin.state, plugin.next_try_ms) {
+        // What cannot be started is not tried: only whether the file is another one by then.
+        (State::Failed, Some(ms)) if dossier.failure.class == "spawn" => {
+            format!(": {text}. Its file is looked at again in {}.", millis(ms))
+        }
         (State::Failed, Some(ms)) => format!(": {text}. One careful try in {}.", millis(ms)),
         (State::Failed, None) => format!(": {text}. It stays down until it is started."),
         (State::Backoff, Some(ms)) => format!(": {text}. It starts again in {}.", millis(ms)),
@@ -259,7 +263,9 @@ fn is_step(event: &Event) -> bool {
 
 fn next(screen: &Screen, plugin: &Plugin, now: Timestamp) -> Option<String> {
     let ms = plugin.next_try_ms?;
+    let of_spawn = plugin.last_failure.as_ref().is_some_and(|failure| failure.class == "spawn");
     let what = match plugin.state {
+        State::Failed if of_spawn => "if its file is another one by then",
         State::Failed => "alone and watched; calls flow again once a probe is answered",
         State::Backoff => "starts again",
         _ => return None,

@@ -45,6 +45,7 @@ fn is_permanent(run: &Running<'_>, row: &Row, id: &str, detail: &str, named: &st
     assert_eq!(json!([shown["state"], shown["pid"]]), json!(["failed", null]), "{shown}");
     let why = run.cli(&["why", id]).code(0).stdout;
     assert!(why.contains(named) && why.contains(&format!("detail {detail}")), "{why}");
+    assert!(!why.contains("careful try"), "its file is looked at, nothing is tried: {why}");
     assert_eq!(run.count(|event| event.is("plugin.failure", id)), 1, "{id}: one try");
     assert_eq!(run.count(|event| event.is("restart.scheduled", id)), 0, "{id}: and no other");
     failure
