@@ -170,7 +170,19 @@ impl World {
 
     /// The `[process]` section of a scripted plugin, whose script is written.
     pub fn chaos_process(&self, id: &str, script: &str) -> String {
-        let command = toml_list(&self.chaos_command(id, script));
+        self.process(&toml_list(&self.chaos_command(id, script)))
+    }
+
+    /// Writes a scripted plugin that is started by a shell, which does not become it. `{}` in `line` is its command,
+    /// and `more` are sections of its manifest.
+    pub fn chaos_wrapped(&self, id: &str, script: &str, line: &str, more: &str) {
+        let line = line.replace("{}", &self.chaos_command(id, script).join(" "));
+        let process = self.process(&toml_list(&["sh", "-c", &line]));
+        self.manifest(id, &format!("{process}{more}"));
+    }
+
+    /// The `[process]` section of whatever uses the gates.
+    fn process(&self, command: &str) -> String {
         let gates = toml_text(&self.gates.folder().display().to_string());
         format!("[process]\ncommand = {command}\nenv = {{ CHAOS_DIR = {gates} }}\n")
     }

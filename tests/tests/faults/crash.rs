@@ -5,7 +5,7 @@ use std::fs;
 use outboard_tests::clock::{Stopwatch, wait_until};
 use outboard_tests::fault::{Row, race};
 use outboard_tests::runtimes::bin;
-use outboard_tests::world::{toml_list, toml_text};
+use outboard_tests::world::toml_list;
 use outboard_tests::{Event, Process, Running, World};
 use serde_json::{Value, json};
 
@@ -37,17 +37,6 @@ fn failed_or_spawned(run: &Running<'_>, id: &str, generation: u64) -> Event {
         let spawned = event.is("plugin.spawned", id) && event.generation >= generation;
         spawned || event.is_state(id, "failed")
     })
-}
-
-/// Writes a scripted plugin that is started by a shell, which does not become it. `{}` in the line is its command.
-fn wrapped(row: &Row, id: &str, script: &str, line: &str, more: &str) {
-    let line = line.replace("{}", &row.chaos_command(id, script).join(" "));
-    let command = toml_list(&["sh", "-c", &line]);
-    let gates = toml_text(&row.gates().folder().display().to_string());
-    row.manifest(
-        id,
-        &format!("[process]\ncommand = {command}\nenv = {{ CHAOS_DIR = {gates} }}\n{more}"),
-    );
 }
 
 #[test]
@@ -140,7 +129,7 @@ fn crash_03_an_exit_code_is_told_and_explained() {
     let wrapper = |code: i64| format!("wrapped-{code}");
     for code in CODES {
         row.chaos_with(&direct(code), "serve", DOWN);
-        wrapped(&row, &wrapper(code), "serve", "{}; exit $$?", DOWN);
+        row.chaos_wrapped(&wrapper(code), "serve", "{}; exit $$?", DOWN);
     }
     row.chaos_with("finishes", "serve", "[restart]\npolicy = \"on-failure\"\n");
     let plain = row.folder().join("not-executable");

@@ -5,7 +5,6 @@ use std::fs;
 use outboard_tests::clock::{Stopwatch, wait_until};
 use outboard_tests::fault::Row;
 use outboard_tests::hold::Hold;
-use outboard_tests::world::{toml_list, toml_text};
 use outboard_tests::{Process, Running, World};
 use serde_json::{Value, json};
 
@@ -41,17 +40,6 @@ fn at_each_level(id: &'static str, round: impl Fn(&Row, &Running<'_>), write: im
         row.note(format_args!("held by {in_force}"));
         round(&row, &run);
     }
-}
-
-/// Writes a scripted plugin that is started by a shell, which does not become it. `{}` in the line is its command.
-fn wrapped(row: &Row, id: &str, script: &str, line: &str, more: &str) {
-    let line = line.replace("{}", &row.chaos_command(id, script).join(" "));
-    let command = toml_list(&["sh", "-c", &line]);
-    let gates = toml_text(&row.gates().folder().display().to_string());
-    row.manifest(
-        id,
-        &format!("[process]\ncommand = {command}\nenv = {{ CHAOS_DIR = {gates} }}\n{more}"),
-    );
 }
 
 fn reported(row: &Row, name: &str) -> Process {
@@ -270,7 +258,7 @@ fn tree_09_a_wrapper_that_forwards_nothing_hides_nothing() {
                 // The one whose wrapper is killed does not even leave when its input ends.
                 let stays = if id == "killed" { "ignore EOF\n" } else { "" };
                 let script = format!("{stays}at {id}\non exit {{ exit 7 }}\nserve");
-                wrapped(row, id, &script, "{}; exit $$?", DOWN);
+                row.chaos_wrapped(id, &script, "{}; exit $$?", DOWN);
             }
         },
     );
@@ -306,8 +294,8 @@ fn tree_10_a_wrapper_that_leaves_takes_the_plugin_with_it() {
                     "exec 3<&0; {{}} <&3 & head -c1 \"$$CHAOS_DIR/leave-{id}\" >/dev/null; exit 0"
                 )
             };
-            wrapped(row, "early", "at early\nread\npause", &line("early"), DOWN);
-            wrapped(row, "late", "ignore EOF\nat late\nserve", &line("late"), DOWN);
+            row.chaos_wrapped("early", "at early\nread\npause", &line("early"), DOWN);
+            row.chaos_wrapped("late", "ignore EOF\nat late\nserve", &line("late"), DOWN);
             for id in ["early", "late"] {
                 drop(outboard_tests::gates::fifo(
                     &row.gates().folder().join(format!("leave-{id}")),

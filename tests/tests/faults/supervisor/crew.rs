@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use outboard_tests::world::{toml_list, toml_text};
 use outboard_tests::{Attach, Running, World, long};
 use serde_json::json;
 
@@ -52,13 +51,7 @@ pub(crate) const PROCESSES: usize = 8;
 pub(crate) fn crew(world: &World) {
     world.chaos_with("clinging", CLINGING, MORE);
     world.chaos_with("willing", "on take { at took }\nserve", MORE);
-    let line = format!("{}; exit $$?", world.chaos_command("wrapped", CLINGING).join(" "));
-    let gates = toml_text(&world.gates().folder().display().to_string());
-    let command = toml_list(&["sh", "-c", &line]);
-    world.manifest(
-        "wrapped",
-        &format!("[process]\ncommand = {command}\nenv = {{ CHAOS_DIR = {gates} }}\n{MORE}"),
-    );
+    world.chaos_wrapped("wrapped", CLINGING, "{}; exit $$?", MORE);
 }
 
 /// When the blow falls.
