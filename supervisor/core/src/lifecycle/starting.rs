@@ -59,11 +59,10 @@ impl Starting {
     /// Its turn has come.
     pub(crate) fn launch(p: &mut Common, cx: &mut Cx<'_>) -> State {
         p.generation += 1;
+        cx.note(Note::PhaseReached { phase: Phase::Spawn });
         let timer =
             Timer::after(cx.now, p.stretched(p.policy.start.spawn_timeout, p.stretch.spawn));
-        // Before it is told: what is told is written down while the plugin starts.
         cx.emit(Effect::Spawn { generation: p.generation });
-        cx.note(Note::PhaseReached { phase: Phase::Spawn });
         State::Starting(Self::Launched { run: Run::default(), stage: Stage::Spawn { timer } })
     }
 
