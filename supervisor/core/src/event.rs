@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::policy::PluginId;
 use crate::snapshot::{HealthName, Phase, StateName, StopRecord};
 use crate::time::Time;
+use crate::word::{self, Word};
 
 /// Everything that can happen to one plugin, grouped by who says it.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,7 +133,7 @@ impl Event {
 }
 
 /// Why a plugin is asked to leave (protocol `shutdown.reason`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StopReason {
     Stop,
     Restart,
@@ -139,19 +142,21 @@ pub enum StopReason {
 }
 
 /// A machine-readable detail (`exe-missing`, `timeout`, `before-handshake`, …) and a sentence for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail {
-    pub detail: &'static str,
+    #[serde(with = "word")]
+    pub detail: Word,
     pub message: String,
 }
 
 /// How a process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     Code(i32),
     Signal {
         /// `SIGSEGV`, …
-        name: &'static str,
+        #[serde(with = "word")]
+        name: Word,
         core: bool,
     },
     /// Killed for memory, with evidence.
@@ -166,14 +171,14 @@ pub struct Opening {
     pub ready: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub state: Saying,
     pub message: Option<String>,
     pub expected: Option<Duration>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Saying {
     Ready,
     Degraded,
@@ -212,7 +217,7 @@ pub struct Look {
 }
 
 /// What a starting plugin has shown so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Seen {
     #[default]
     Nothing,
@@ -247,7 +252,7 @@ pub enum Effect {
     Note(Note),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Route {
     /// To the live link.
     Open,
@@ -258,7 +263,7 @@ pub enum Route {
 }
 
 /// Why a call cannot be taken now: the `class` of −31001, −31008 and −31009.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Unavailable {
     Starting,
     Waiting,
@@ -271,13 +276,13 @@ pub enum Unavailable {
 }
 
 /// Why calls in flight end: the `class` of −31003 (or −31008 after a drain that ran out).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Settle {
     Crashed { class: Class, exit: Option<Exit> },
     Stopped(StopReason),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Rung {
     Drain,
     Ask,
@@ -287,7 +292,7 @@ pub enum Rung {
 }
 
 /// Failure classes; see the manifest reference for what each leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Class {
     Config,
     Spawn,
@@ -304,7 +309,7 @@ pub enum Class {
 }
 
 /// A failure as status, `why` and events tell it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     pub class: Class,
     pub detail: Detail,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Detail, Effect, Look, Note, Report, Saying};
 use crate::plugin::{Common, Cx};
 use crate::snapshot::HealthName;
@@ -22,7 +24,7 @@ pub(crate) const SPREAD: Duration = Duration::from_secs(5);
 
 /// Sends probes, one at a time, of two kinds by turns until one is answered. Which kind is the usual one the dialect
 /// knows and keeps, over generations too.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Prober {
     stage: Stage,
     /// Probes without an answer, the one in flight included.
@@ -31,7 +33,7 @@ pub(crate) struct Prober {
     second: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Stage {
     Resting { since: Time, timer: Timer },
     Out { sent: Time, timer: Timer, second: bool },
@@ -116,7 +118,7 @@ fn left_in_pipe(look: &Look, sent: Time, timeout: Duration, now: Time) -> Option
 }
 
 /// The health of a generation that is `active` or `degraded`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Health {
     prober: Prober,
     /// Counted misses in a row.
@@ -134,7 +136,7 @@ pub(crate) struct Health {
 }
 
 /// Hysteresis: a recovery soon after another one is held back.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 struct Flaps {
     recovered: Option<Time>,
     held: Option<Timer>,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::Rung;
 use crate::policy::StopPolicy;
 
@@ -15,7 +17,7 @@ pub(crate) const LEFTOVERS: Duration = Duration::from_millis(500);
 const HUNG_LEAVE: Duration = Duration::from_millis(500);
 
 /// The rungs still ahead.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ladder {
     ahead: Vec<(Rung, Duration)>,
     /// The kill's budget, shrunk like the rest: also the patience with what outlives its leader.
@@ -23,7 +25,7 @@ pub(crate) struct Ladder {
 }
 
 /// Where a stop begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum From {
     Drain,
     Leave,

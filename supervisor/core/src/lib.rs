@@ -37,6 +37,7 @@ mod snapshot;
 mod table;
 mod time;
 mod timer;
+pub mod word;
 
 pub use event::*;
 pub use fleet::{Effects, Fleet, Key};

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{
     Class, Detail, Effect, Event, Exit, Failure, Note, Route, Saying, Settle, Unavailable,
 };
@@ -17,7 +19,7 @@ use crate::time::Time;
 use crate::timer::Timer;
 
 /// What an operator wants; observations never change it, but a lazy plugin that has finished rests again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Wanted {
     Down,
     /// Down until the first call.
@@ -59,7 +61,7 @@ impl<'a> Cx<'a> {
 }
 
 /// Factors by which the start budgets have grown after timeouts, as powers of two.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stretch {
     pub(crate) spawn: u32,
     pub(crate) first_byte: u32,
@@ -68,7 +70,7 @@ pub(crate) struct Stretch {
 }
 
 /// What is kept whatever the state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Common {
     pub(crate) id: PluginId,
     pub(crate) policy: Policy,
@@ -87,7 +89,7 @@ pub(crate) struct Common {
 }
 
 /// What is known of the living generation, from the order to spawn it on.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Run {
     pub(crate) pid: Option<u32>,
     /// Its last report of itself.
@@ -323,7 +325,7 @@ fn meaning(code: i32) -> Option<String> {
 }
 
 /// One plugin of the fleet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plugin {
     pub(crate) common: Common,
     pub(crate) state: State,

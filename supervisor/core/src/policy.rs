@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A plugin's name: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
 pub type PluginId = std::sync::Arc<str>;
 
 /// `enabled`, `lazy` and everything the core decides with, for one plugin.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     pub enabled: bool,
     pub lazy: bool,
@@ -22,7 +24,7 @@ pub struct Policy {
 }
 
 /// Budgets of the four phases of a start.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartPolicy {
     pub spawn_timeout: Duration,
     pub first_byte_timeout: Duration,
@@ -31,7 +33,7 @@ pub struct StartPolicy {
     pub ready_timeout: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HealthPolicy {
     pub interval: Duration,
     pub timeout: Duration,
@@ -42,14 +44,14 @@ pub struct HealthPolicy {
     pub unhealthy_after: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnUnhealthy {
     Report,
     Restart,
 }
 
 /// OTP's restart types and intensity, systemd's `Restart=`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RestartPolicy {
     pub policy: RestartWhen,
     pub backoff: Backoff,
@@ -58,14 +60,14 @@ pub struct RestartPolicy {
     pub retry_after: RetryAfter,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestartWhen {
     Always,
     OnFailure,
     Never,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Backoff {
     pub initial: Duration,
     pub max: Duration,
@@ -75,21 +77,21 @@ pub struct Backoff {
 }
 
 /// OTP's intensity and period: at most `restarts` within `within`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     pub restarts: u32,
     pub within: Duration,
 }
 
 /// Careful tries after giving up; the gap grows by 2 from `initial` to `max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RetryAfter {
     Never,
     Growing { initial: Duration, max: Duration },
 }
 
 /// Budgets of the rungs of the stop ladder.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StopPolicy {
     pub drain: Duration,
     pub shutdown: Duration,
@@ -100,14 +102,14 @@ pub struct StopPolicy {
     pub total: Option<Duration>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WhileRestarting {
     Fail,
     Wait,
 }
 
 /// Over all plugins; the `[supervisor]` section of `outboard.toml`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FleetPolicy {
     pub start_concurrency: usize,
     pub shutdown_cap: Duration,

@@ -5,6 +5,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Class, Effect, Exit, Failure, Note};
 use crate::plugin::{Common, Cx, Wanted};
 use crate::policy::{Backoff as BackoffPolicy, Budget, RestartWhen, RetryAfter};
@@ -20,7 +22,7 @@ pub(crate) const DO_NOT_RESTART: i32 = 125;
 const TRANSIENT_FLOOR: Duration = Duration::from_millis(100);
 
 /// A plugin's restart history, kept over its generations.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Memory {
     /// When restarts were charged, oldest first; those older than the budget's period are forgotten.
     charged: VecDeque<Time>,
@@ -91,7 +93,7 @@ fn scaled(initial: Duration, factor: f64, power: u32, max: Duration) -> Duration
 }
 
 /// What comes once nothing of the failed or stopped generation is left.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum After {
     /// It rests, as wanted.
     Rest,
@@ -106,7 +108,7 @@ pub(crate) enum After {
 }
 
 /// What may still wake a plugin that failed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum GivenUp {
     /// Only a command or a new manifest.
     ForGood,

@@ -1,7 +1,9 @@
 //! Jitter's randomness: a seed in the state, so that every run replays.
 
+use serde::{Deserialize, Serialize};
+
 /// Sebastiano Vigna's SplitMix64; small, seedable, and good enough to spread timers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Rng(u64);
 
 impl Rng {

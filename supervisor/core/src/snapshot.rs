@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Exit, Failure, Rung};
 use crate::policy::PluginId;
 use crate::time::Time;
 
 /// One stop, rung by rung.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StopRecord {
     /// The generation that was stopped.
     pub generation: u64,
@@ -20,7 +22,7 @@ pub struct StopRecord {
     pub by_itself: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum StateName {
     Registered,
     Starting,
@@ -33,7 +35,7 @@ pub enum StateName {
     Unkillable,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum HealthName {
     Unknown,
     Ok,
@@ -43,7 +45,7 @@ pub enum HealthName {
     Hung,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
     /// Waiting for its turn (`start_concurrency`, storm guard); costs no budget.
     Queued,

@@ -3,10 +3,14 @@
 use std::ops::Add;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point on the supervisor's monotonic clock, counted from the supervisor's own start.
 ///
 /// The core never reads a clock: whoever calls [`step`](crate::Fleet::step) says what time it is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct Time(Duration);
 
 impl Time {

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Time;
 
 /// The least lateness that counts as a stalled host. Scheduling noise stays below it.
 const STALL: Duration = Duration::from_millis(250);
 
 /// When something is due, and how long the wait was meant to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Timer {
     due: Time,
     length: Duration,

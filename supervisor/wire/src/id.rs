@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The largest integer that a double holds exactly; ids beyond it would be changed by some peers.
 const MAX_SAFE: i64 = (1 << 53) - 1;
 
@@ -11,7 +13,7 @@ const MAX_STRING: usize = 256;
 /// The id of a request, as its sender chose it. Each direction of a link has its own ids.
 ///
 /// Integers are within ±(2^53 − 1) and cost no allocation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Id {
     Num(i64),
     Str(Box<str>),

@@ -24,6 +24,7 @@ pub mod frame;
 mod id;
 pub mod json;
 pub mod message;
+pub mod octets;
 
 pub mod peer;
 mod salvage;

@@ -9,6 +9,8 @@ mod turns;
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 pub(crate) use settle::Work;
 
 use crate::event::{Effect, Event};
@@ -26,7 +28,7 @@ use crate::time::Time;
 pub type Effects = Vec<(Key, Effect)>;
 
 /// A plugin of one [`Fleet`]; the same id always gets the same key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Key(u32);
 
 impl Key {
@@ -42,7 +44,7 @@ impl Key {
 /// Calls come in the order of time: `now` never goes back. Each call's cost depends on the plugins it concerns
 /// and their dependents, not on how many there are; only stalls, suspends, the keeper's death and the shutdown
 /// look at all of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fleet {
     policy: FleetPolicy,
     rng: Rng,
@@ -63,7 +65,7 @@ pub struct Fleet {
     touched: Vec<u64>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Slot {
     Live(Box<Plugin>),
     /// Its key waits for the id to come back.

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Event, StopReason};
 use crate::fleet::{Effects, Fleet, Key, Work};
 use crate::ladder::{From, LEFTOVERS, Ladder};
 use crate::time::Time;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Shutdown {
     levels: Vec<Vec<Key>>,
     level_of: HashMap<Key, usize>,

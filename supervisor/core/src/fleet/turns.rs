@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::fleet::Key;
 use crate::policy::{Budget, FleetPolicy};
 use crate::time::Time;
@@ -11,7 +13,7 @@ use crate::time::Time;
 const STORM_GAP: Duration = Duration::from_secs(1);
 
 /// Two queues in one order: what the storm guard holds back never stands in front of a first start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Turns {
     limit: usize,
     taken: usize,
@@ -33,7 +35,7 @@ pub(crate) enum Next {
 }
 
 /// Past so many restarts within so long, one restart a second, until nobody was held back for that long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct StormGuard {
     budget: Budget,
     recent: VecDeque<Time>,

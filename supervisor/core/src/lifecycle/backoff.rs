@@ -1,12 +1,14 @@
 //! Down after a failure; will start again at a known time.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Event, Route, Unavailable};
 use crate::lifecycle::{Registered, State};
 use crate::plugin::{Common, Cx};
 use crate::snapshot::StateName;
 use crate::timer::Timer;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Backoff {
     pub(crate) timer: Timer,
 }

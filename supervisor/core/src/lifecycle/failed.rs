@@ -1,12 +1,14 @@
 //! Gave up under its policy; says why, and what may still wake it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Event, Route, Unavailable};
 use crate::lifecycle::{Registered, State};
 use crate::plugin::{Common, Cx};
 use crate::restart::{GivenUp, look_at_file};
 use crate::snapshot::StateName;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Failed {
     pub(crate) given_up: GivenUp,
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Class, Detail, Event, Look, Note, Saying};
 use crate::health::{Health, Prober};
 use crate::ladder::From;
@@ -12,7 +14,7 @@ use crate::snapshot::{Phase, StateName};
 use crate::time::Time;
 use crate::timer::Timer;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Loaded {
     pub(crate) run: Run,
     began: Time,

@@ -14,6 +14,8 @@ mod unkillable;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub(crate) use backoff::Backoff;
 pub(crate) use failed::Failed;
 pub(crate) use loaded::Loaded;
@@ -31,7 +33,7 @@ use crate::time::Time;
 use crate::timer::Timer;
 
 /// What a plugin is, as against what is wanted of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum State {
     Registered(Registered),
     Starting(Starting),

@@ -1,12 +1,14 @@
 //! Not running: never started, stopped, disabled, finished, or waiting for what it depends on.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Event, Note, Route, Unavailable};
 use crate::lifecycle::State;
 use crate::plugin::{Common, Cx, Wanted};
 use crate::policy::PluginId;
 use crate::snapshot::StateName;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Registered {
     Resting,
     /// Exit 0 after `active` under `on-failure`.

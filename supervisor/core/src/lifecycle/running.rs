@@ -1,5 +1,7 @@
 //! `active` or `degraded`: it answered a probe after its last start, and calls flow.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Class, Detail, Event, Look};
 use crate::health::{FLOOD, Health, Judgement};
 use crate::ladder::From;
@@ -10,7 +12,7 @@ use crate::snapshot::StateName;
 use crate::time::Time;
 use crate::timer::Timer;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Running {
     pub(crate) run: Run,
     pub(crate) health: Health,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Class, Detail, Effect, Event, Look, Note, Opening, Route, Seen, Unavailable};
 use crate::ladder::From;
 use crate::lifecycle::{Loaded, Registered, State, Stopping};
@@ -13,7 +15,7 @@ use crate::timer::Timer;
 /// How long progress may keep one phase of a start going.
 pub(crate) const PROGRESS_CAP: Duration = Duration::from_secs(5 * 60);
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Starting {
     /// Costs no budget.
     Queued(Queued),
@@ -23,7 +25,7 @@ pub(crate) enum Starting {
     },
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Queued {
     /// Its place in the queue, once what it depends on is there.
     pub(crate) ticket: Option<u64>,
@@ -31,7 +33,7 @@ pub(crate) struct Queued {
     pub(crate) restart: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Stage {
     Spawn { timer: Timer },
     FirstByte(FirstByte),
@@ -41,7 +43,7 @@ pub(crate) enum Stage {
 /// Waits in halves of its budget: activity in the second half is worth another half, up to the cap.
 ///
 /// Looking only at the end would take the activity of starting up itself for life.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FirstByte {
     began: Time,
     half: Duration,

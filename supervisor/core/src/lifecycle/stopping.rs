@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{
     Class, Effect, Event, Exit, Note, Route, Rung, Settle, StopReason, Unavailable,
 };
@@ -13,7 +15,7 @@ use crate::snapshot::{StateName, StopRecord};
 use crate::time::Time;
 use crate::timer::Timer;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stopping {
     pub(crate) run: Run,
     cause: Cause,
@@ -29,7 +31,7 @@ pub(crate) struct Stopping {
 }
 
 /// Why it goes down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Cause {
     Asked(StopReason),
     /// What it requires is not there.
@@ -40,7 +42,7 @@ enum Cause {
     Ended,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Stage {
     Rung {
         rung: Rung,

@@ -1,11 +1,13 @@
 //! Survived SIGKILL past the bound: reported, fenced off, watched.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Event, Exit, Route, Unavailable};
 use crate::lifecycle::{State, Stopping};
 use crate::plugin::{Common, Cx, Run};
 use crate::restart::After;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Unkillable {
     /// The stop that could not end it; concluded when it is gone after all.
     stop: Box<Stopping>,

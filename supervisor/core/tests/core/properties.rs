@@ -163,6 +163,15 @@ fn history() -> impl Strategy<Value = Vec<(u64, Op)>> {
 
 /// A fleet with a past.
 fn lived(fleet: &[(Policy, Script)], history: &[(u64, Op)]) -> (World, Vec<Key>) {
+    lived_and(fleet, history, |_| ())
+}
+
+/// A fleet with a past in which something was done after each step.
+fn lived_and(
+    fleet: &[(Policy, Script)],
+    history: &[(u64, Op)],
+    each: impl Fn(&mut World),
+) -> (World, Vec<Key>) {
     let mut world =
         World::with(FleetPolicy { start_concurrency: 2, shutdown_cap: CAP, ..fleet_policy() });
     let keys: Vec<Key> = fleet
@@ -174,6 +183,7 @@ fn lived(fleet: &[(Policy, Script)], history: &[(u64, Op)]) -> (World, Vec<Key>)
     for (delay, op) in history {
         world.run_for(ms(*delay));
         apply(&mut world, &keys, op);
+        each(&mut world);
     }
     (world, keys)
 }
@@ -318,6 +328,19 @@ proptest! {
             let inside = charged[n..].iter().filter(|at| at.since(*first) < secs(within)).count();
             prop_assert!(inside <= restarts as usize, "{inside} restarts in {within} s: {charged:?}");
         }
+    }
+
+    /// What a fleet is goes over to the supervisor's next build whole: nothing that it does tells that it did.
+    #[test]
+    fn a_fleet_that_was_handed_over_goes_on_as_if_nothing_had_been(fleet in fleets(), history in history()) {
+        let (mut first, _) = lived(&fleet, &history);
+        let (mut second, _) = lived_and(&fleet, &history, |world| {
+            let text = serde_json::to_string(&world.fleet).unwrap();
+            world.fleet = serde_json::from_str(&text).unwrap();
+        });
+        first.run_for(secs(300));
+        second.run_for(secs(300));
+        prop_assert!(first.journal == second.journal);
     }
 
     #[test]

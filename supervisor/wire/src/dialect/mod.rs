@@ -9,6 +9,7 @@
 //! [`Dialect::on_message`]; application calls pass through [`Dialect::call`] on their way out and
 //! [`Dialect::reply`] on their way back.
 
+mod kept;
 pub mod mcp;
 mod meta;
 mod native;
@@ -19,12 +20,14 @@ mod tests;
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use crate::frame::Framing;
 use crate::id::Id;
 use crate::message::RemoteError;
+pub use kept::Kept;
 pub use mcp::Mcp;
 pub use meta::Meta;
 pub use native::{Native, VERSIONS};
@@ -43,7 +46,7 @@ pub enum Inbound<'a> {
 }
 
 /// Which of the dialect's own requests it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Tag {
     /// A step of the opening.
     Open(u8),
@@ -170,7 +173,7 @@ pub struct Method {
 }
 
 /// Optional parts of the protocol that the plugin bears.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Supports {
     pub cancel: bool,
     pub drain: bool,
@@ -415,6 +418,9 @@ pub trait Dialect: Send {
     /// What has been learnt, to be handed to the next opening of the same executable. Opaque to the host, which keeps
     /// it once the plugin is active and throws it away when an opening fails.
     fn hint(&self) -> Option<String>;
+
+    /// Everything it knows, for the supervisor's next build.
+    fn kept(&self) -> Kept;
 
     /// Whether the peer may send batches, which are then unpacked with
     /// [`split_batch`](crate::message::split_batch).

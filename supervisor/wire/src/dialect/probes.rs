@@ -1,7 +1,9 @@
 //! Which of the two kinds of probe a plugin answers.
 
+use serde::{Deserialize, Serialize};
+
 /// Some plugins drop one kind of probe in silence and answer the other.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Probes {
     /// The second kind is the one to send.
     prefers_second: bool,

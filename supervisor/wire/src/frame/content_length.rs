@@ -4,6 +4,7 @@
 //! length is fatal: there is no way to find the next message.
 
 use memchr::memchr;
+use serde::{Deserialize, Serialize};
 
 use super::{Item, JunkKind, first, grow, hard_cap, last, push_tail};
 use crate::salvage::{HEAD, TAIL, salvage};
@@ -11,12 +12,14 @@ use crate::salvage::{HEAD, TAIL, salvage};
 /// Bytes of one header block, and what is kept of a junk line.
 const BLOCK: usize = 4096;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ContentLength {
     max: usize,
     state: State,
     /// The unfinished header line or body; of a body that is skipped, its head.
+    #[serde(with = "crate::octets")]
     buf: Vec<u8>,
+    #[serde(with = "crate::octets")]
     tail: Vec<u8>,
     /// Bytes of the unfinished line that are not in `buf`.
     over: u64,
@@ -24,7 +27,7 @@ pub(super) struct ContentLength {
     since: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     /// Between messages: lines that are no header are junk.
     Between,

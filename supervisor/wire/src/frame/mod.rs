@@ -10,6 +10,8 @@ mod newline;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::Id;
 use content_length::ContentLength;
 use newline::Newline;
@@ -66,11 +68,11 @@ pub enum Framing {
     ContentLength,
 }
 
-/// Cuts a byte stream into frames.
-#[derive(Debug)]
+/// Cuts a byte stream into frames. What it holds of an unfinished one goes over to the supervisor's next build with it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Framer(Inner);
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Inner {
     Newline(Newline),
     ContentLength(ContentLength),

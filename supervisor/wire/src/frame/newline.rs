@@ -1,6 +1,7 @@
 //! One object a line.
 
 use memchr::memchr;
+use serde::{Deserialize, Serialize};
 
 use super::{Item, first, grow, hard_cap, judge, last, push_tail};
 use crate::salvage::{HEAD, TAIL, salvage};
@@ -8,12 +9,14 @@ use crate::salvage::{HEAD, TAIL, salvage};
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Only LF ends a line. The one CR before it and one BOM at the very start of the stream are not part of the line.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Newline {
     max: usize,
     /// The unfinished line; only its head while the line is being skipped.
+    #[serde(with = "crate::octets")]
     buf: Vec<u8>,
     /// The last bytes of a line that is being skipped, the last CR included.
+    #[serde(with = "crate::octets")]
     tail: Vec<u8>,
     /// The line is beyond the cap.
     skipping: bool,

@@ -35,6 +35,12 @@ fn show(out: &mut String, item: &Item<'_>) {
     .unwrap();
 }
 
+fn show_into(out: &mut Vec<String>, item: &Item<'_>) {
+    let mut one = String::new();
+    show(&mut one, item);
+    out.push(one);
+}
+
 fn fingerprint(bytes: &[u8]) -> u64 {
     bytes
         .iter()
@@ -273,6 +279,15 @@ mod splits {
             }
             chunks.push(&bytes[from..]);
             prop_assert_eq!(&run(Framer::new(framing, max), &chunks, true), &whole);
+            let mut handed = Vec::new();
+            let mut framer = Framer::new(framing, max);
+            for chunk in &chunks {
+                // The supervisor's next build goes on in the middle of a frame.
+                framer = serde_json::from_str(&serde_json::to_string(&framer).unwrap()).unwrap();
+                framer.feed(chunk, &mut |item| show_into(&mut handed, &item));
+            }
+            framer.finish(&mut |item| show_into(&mut handed, &item));
+            prop_assert_eq!(&handed.concat(), &whole);
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
             prop_assert_eq!(&run(Framer::new(framing, max), &single, true), &whole);
         }

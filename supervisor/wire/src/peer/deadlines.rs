@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Nanoseconds since the host's start; enough for 584 years.
 pub(super) type Nanos = u64;
 
@@ -13,7 +15,7 @@ pub(super) fn nanos(at: Duration) -> Nanos {
 
 /// Deadlines by time. Entries of settled calls are not searched for: they are passed over when they come up, and
 /// thrown out together once they are the majority.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Deadlines {
     heap: BinaryHeap<Reverse<(Nanos, u32)>>,
     /// Entries whose call is still open.

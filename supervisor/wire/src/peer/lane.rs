@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// Frames that wait, in the order they were accepted. A frame can be withdrawn from the middle.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Lane {
+    #[serde(with = "crate::octets")]
     bytes: Vec<u8>,
     /// Where the first frame starts in `bytes`.
     head: usize,
@@ -16,7 +19,7 @@ pub(super) struct Lane {
     live_frames: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Frame {
     /// The call it belongs to; 0 for everything that is no call.
     id: u32,

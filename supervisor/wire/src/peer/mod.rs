@@ -17,6 +17,7 @@
 //! those to end the call it is busy with.
 
 mod books;
+mod copy;
 mod deadlines;
 mod lane;
 mod names;
@@ -27,6 +28,8 @@ mod types;
 
 use std::collections::VecDeque;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::encode;
 use crate::id::Id;
@@ -46,7 +49,7 @@ const MAX_ABANDONED: usize = 1024;
 const MAX_LATE: usize = 256;
 
 /// One side of a link. `T` is what completes a call; it is opaque here.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Peer<T> {
     limits: Limits,
     table: Table<T>,
@@ -58,6 +61,7 @@ pub struct Peer<T> {
     taken: u64,
     written: u64,
     deadlines: Deadlines,
+    #[serde(skip)]
     names: Names,
     /// Pending calls that are not the host's own.
     in_flight: usize,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::deadlines::Nanos;
 use super::lane::Ticket;
 
@@ -12,7 +14,7 @@ const FIRST_SLOTS: usize = 16;
 
 /// A power-of-two array of slots, indexed by the low bits of the id. The peer picks the ids, so it passes over those
 /// whose slot is taken, and nothing is hashed or chained.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Table<T> {
     slots: Vec<Slot<T>>,
     used: usize,
@@ -20,7 +22,7 @@ pub(super) struct Table<T> {
     next: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Slot<T> {
     Free,
     Pending(Call<T>),
@@ -31,7 +33,7 @@ pub(super) enum Slot<T> {
     },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Call<T> {
     pub(super) id: u32,
     pub(super) works: bool,
@@ -44,7 +46,7 @@ pub(super) struct Call<T> {
 }
 
 /// How far a call's frame has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Place {
     /// Held back by the concurrency limit.
     Waiting(Ticket),
@@ -128,6 +130,25 @@ impl<T> Table<T> {
             Slot::Pending(call) => Some(call),
             _ => None,
         }
+    }
+
+    /// The same calls, each with another token.
+    pub(super) fn copy<U>(&self, token: &mut impl FnMut(&T) -> U) -> Table<U> {
+        let slots = self.slots.iter().map(|slot| match slot {
+            Slot::Free => Slot::Free,
+            Slot::Abandoned { id, works } => Slot::Abandoned { id: *id, works: *works },
+            Slot::Pending(call) => Slot::Pending(Call {
+                id: call.id,
+                works: call.works,
+                control: call.control,
+                place: call.place,
+                deadline: call.deadline,
+                since: call.since,
+                method: call.method.clone(),
+                token: token(&call.token),
+            }),
+        });
+        Table { slots: slots.collect(), used: self.used, next: self.next }
     }
 
     pub(super) fn calls(&self) -> impl Iterator<Item = &Call<T>> {

@@ -386,6 +386,8 @@ mod model {
         Concurrency(usize),
         Drain,
         Relax,
+        /// The supervisor's next build goes on with it.
+        HandOver,
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -407,6 +409,7 @@ mod model {
             1 => (1usize..6).prop_map(Op::Concurrency),
             1 => Just(Op::Drain),
             1 => Just(Op::Relax),
+            3 => Just(Op::HandOver),
         ]
     }
 
@@ -637,6 +640,11 @@ mod model {
                         prop_assert!(all_out);
                     }
                     Op::Relax => peer.relax(),
+                    Op::HandOver => {
+                        let text = serde_json::to_string(&peer.copy(|token| token.to_string())).unwrap();
+                        let there: Peer<String> = serde_json::from_str(&text).unwrap();
+                        peer = there.copy(|token| token.parse().unwrap());
+                    }
                 }
                 let calls = || world.open.values().filter(|o| !o.control);
                 prop_assert_eq!(peer.in_flight(), calls().count());

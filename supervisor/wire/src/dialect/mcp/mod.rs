@@ -8,19 +8,21 @@
 
 mod inbound;
 mod opening;
+mod revision;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::meta::{Entry, splice};
 use super::probes::Probes;
 use super::{
-    Ask, CallCx, CallRefusal, Cancel, Dialect, Framing, HOST_NAME, HOST_VERSION, Inbound, OpenCx,
-    Reply, Stop, StopCx, Tag, is_legal_method, note, object_params, request,
+    Ask, CallCx, CallRefusal, Cancel, Dialect, Framing, HOST_NAME, HOST_VERSION, Inbound, Kept,
+    OpenCx, Reply, Stop, StopCx, Tag, is_legal_method, note, object_params, request,
 };
 use crate::json::{member, quoted};
 use crate::message::RemoteError;
@@ -29,6 +31,9 @@ pub use settings::{Era, McpSettings};
 
 /// Revisions of the legacy era, newest first.
 pub const LEGACY: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+
+/// One of [`LEGACY`]. An alias, since a derive takes a plain reference for a borrow from what it reads.
+type Revision = &'static str;
 
 /// The revision of the modern era.
 pub const MODERN: &str = "2026-07-28";
@@ -40,7 +45,7 @@ const BATCHING: &str = "2025-03-26";
 const TOOL_PREFIX: &str = "tool:";
 
 /// An unmodified MCP server.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Mcp {
     settings: McpSettings,
     opening: Opening,
@@ -48,10 +53,10 @@ pub struct Mcp {
     probes: Probes,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Session {
     Opening,
-    Legacy(&'static str),
+    Legacy(#[serde(with = "revision")] Revision),
     Modern,
     /// Standard input is being closed.
     Leaving,
@@ -224,6 +229,10 @@ impl Dialect for Mcp {
             self.session = Session::Leaving;
             asks.push(Ask::CloseStdin);
         }
+    }
+
+    fn kept(&self) -> Kept {
+        Kept::Mcp(self.clone())
     }
 
     fn hint(&self) -> Option<String> {

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{LEGACY, MODERN, Mcp, Session};
@@ -36,7 +37,7 @@ const FROM_THE_START: &str = "start";
 const HINTED_BUDGET: Duration = Duration::from_secs(5);
 
 /// What has been tried on this link.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Opening {
     /// The step that is waiting for its answer.
     waiting: Option<u8>,

@@ -1,9 +1,10 @@
 //! What a manifest's `[mcp]` section says.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Which of the two ways of opening is tried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Era {
     /// `initialize`, and `server/discover` where that is refused.
     #[default]
@@ -12,7 +13,7 @@ pub enum Era {
     Modern,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct McpSettings {
     pub era: Era,
     /// Capabilities declared to the server, an object; none by default, which changes what servers offer. `roots` may

@@ -5,6 +5,7 @@ mod opening;
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -12,8 +13,8 @@ use super::meta::splice;
 use super::probes::Probes;
 use super::{
     Ask, CallCx, CallRefusal, Cancel, Dialect, Framing, HOST_NAME, HOST_VERSION, HostRequest,
-    Inbound, LogLevel, OpenCx, OpenRetry, PluginEvent, Reply, Saying, Stop, StopCx, Supports, Tag,
-    is_legal_method, note, object_params, refuse, request, text,
+    Inbound, Kept, LogLevel, OpenCx, OpenRetry, PluginEvent, Reply, Saying, Stop, StopCx, Supports,
+    Tag, is_legal_method, note, object_params, refuse, request, text,
 };
 use crate::id::Id;
 use crate::json::{member, quoted, text_member};
@@ -30,7 +31,7 @@ const METHOD_NOT_FOUND: i64 = -32601;
 const INVALID_PARAMS: i64 = -32602;
 
 /// A plugin that speaks this project's own protocol.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Native {
     phase: Phase,
     supports: Supports,
@@ -39,7 +40,7 @@ pub struct Native {
     probes: Probes,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     Opening,
     Open,
@@ -334,6 +335,10 @@ impl Dialect for Native {
                 asks.push(Ask::CloseStdin);
             }
         }
+    }
+
+    fn kept(&self) -> Kept {
+        Kept::Native(self.clone())
     }
 
     fn hint(&self) -> Option<String> {
