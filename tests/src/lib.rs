@@ -9,7 +9,8 @@
 //! | [`running`] | one supervisor: its events, its status, calls to its plugins, its end |
 //! | [`witness`] | the process that starts, counts and ends everything, and its client |
 //! | [`gates`] | the folder that scripted plugins (`plugins/chaos`) share with the test |
-//! | [`attach`], [`control`] | plain clients of the two sockets |
+//! | [`attach`], [`control`], [`websocket`] | plain clients of the two sockets |
+//! | [`schema`] | whether a value is what a JSON Schema says |
 //! | [`event`], [`tail`] | the journal, read as it grows |
 //! | [`fault`], [`neighbour`] | what the rows of the fault table share: witness, growth, a healthy plugin beside the bad one |
 //! | [`pipes`] | what lies in other processes' pipes |
@@ -38,8 +39,10 @@ pub mod neighbour;
 pub mod pipes;
 pub mod running;
 pub mod runtimes;
+pub mod schema;
 pub mod table;
 pub mod tail;
+pub mod websocket;
 pub mod witness;
 pub mod world;
 

@@ -62,7 +62,7 @@ pub(super) enum Verb {
     Doctor(DoctorArgs),
     /// Probe plugins now, and print what each reports
     Health(HealthArgs),
-    /// Print the JSON Schema of manifests, or the names of all events
+    /// Print the JSON Schema of manifests, the names of all events, or the management API
     Schema(SchemaArgs),
 }
 
@@ -297,6 +297,8 @@ pub(super) enum SchemaOf {
     Manifest,
     /// Every event name there is, one a line
     Events,
+    /// The management API: OpenRPC, for whoever writes a client
+    Api,
 }
 
 #[cfg(test)]

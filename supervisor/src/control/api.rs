@@ -3,14 +3,23 @@
 //! Members are only ever added. A reader ignores members that it does not know, and a word that it does not know
 //! reads as `Unknown`, so that a command line and a supervisor of neighbouring versions understand each other.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+mod errors;
+mod params;
+
+pub use errors::{ErrorData, Refusal, code};
+pub use params::{
+    EventPage, EventsFrom, LogFilter, LogsOf, OfPlugin, Select, Shutdown, Start, Stopping,
+};
 
 /// The value of `schema` in everything that `--json` prints.
 pub const SCHEMA: u32 = 1;
 
 /// The answer to `status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     pub schema: u32,
     pub supervisor: Supervisor,
@@ -18,7 +27,7 @@ pub struct Status {
     pub plugins: Vec<Plugin>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Supervisor {
     pub version: String,
     pub pid: u32,
@@ -34,7 +43,7 @@ pub struct Supervisor {
     pub keeper_pid: Option<u32>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plugin {
     pub id: String,
     pub dialect: String,
@@ -77,7 +86,7 @@ pub struct Plugin {
     pub offers: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Wanted {
     Up,
@@ -85,7 +94,9 @@ pub enum Wanted {
 }
 
 /// The life of a plugin, in the order in which screens show it: trouble first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Failed,
@@ -137,7 +148,7 @@ impl State {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     pub status: HealthStatus,
     /// Since its last sign of life in this generation.
@@ -145,7 +156,7 @@ pub struct Health {
     pub message: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
     Ok,
@@ -172,7 +183,7 @@ impl HealthStatus {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// `config`, `spawn`, `handshake`, `protocol`, `exit`, `signal`, `oom`, `hang`, `unhealthy`, `dependency`, `keeper`.
     pub class: String,
@@ -187,7 +198,7 @@ pub struct Failure {
 }
 
 /// How a process ended; a member that is absent does not apply, none at all means that it is not known.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exit {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<i32>,
@@ -202,14 +213,16 @@ pub struct Exit {
 }
 
 /// A second generation, starting beside the one that serves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Next {
     pub generation: u64,
     pub state: State,
 }
 
 /// A step of the stop ladder, named as in the manifest's `[stop]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Rung {
     /// Calls in flight run on, new ones are refused.
@@ -227,7 +240,7 @@ pub enum Rung {
 }
 
 /// The answer to `start`, `stop`, `restart` and `shutdown`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     pub schema: u32,
     /// Whom it was about.
@@ -237,7 +250,7 @@ pub struct Change {
 }
 
 /// What became of one plugin.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     pub plugin: String,
     pub end: End,
@@ -252,7 +265,7 @@ pub struct Outcome {
     pub pid: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum End {
     Active,
@@ -271,7 +284,7 @@ pub enum End {
 }
 
 /// One stop, step by step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stop {
     pub rungs: Vec<RungTime>,
     pub exit: Option<Exit>,
@@ -281,14 +294,14 @@ pub struct Stop {
     pub by_itself: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RungTime {
     pub rung: Rung,
     pub ms: u64,
 }
 
 /// The answer to `why`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Why {
     pub schema: u32,
     /// The plugin as it is now.
@@ -300,7 +313,7 @@ pub struct Why {
 }
 
 /// The last failure, with its evidence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Dossier {
     pub failure: Failure,
     /// Last lines of stderr, oldest first, redacted.
@@ -321,7 +334,7 @@ pub struct Dossier {
     pub swept: Option<u32>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LostCall {
     pub method: String,
     pub after_ms: u64,
@@ -330,7 +343,7 @@ pub struct LostCall {
 }
 
 /// One event. In JSON its own fields stand beside these.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     pub seq: u64,
     /// RFC 3339, UTC.
@@ -344,7 +357,7 @@ pub struct Event {
 }
 
 /// One item of `subscribe_events`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EventItem {
     Event(Event),
@@ -353,7 +366,7 @@ pub enum EventItem {
 }
 
 /// One line of a plugin's log.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
     /// RFC 3339, UTC.
     pub at: String,
@@ -365,7 +378,7 @@ pub struct LogLine {
 }
 
 /// One item of `subscribe_logs`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogItem {
     Line(LogLine),
@@ -374,7 +387,7 @@ pub enum LogItem {
 }
 
 /// Where a log line comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// The supervisor's own acts.
@@ -398,44 +411,4 @@ impl Source {
             Self::Log => "log",
         }
     }
-}
-
-/// Which log lines are wanted: the parameters of `logs` and `subscribe_logs`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LogFilter {
-    /// `null`: of every plugin.
-    pub plugin: Option<String>,
-    /// At most this many, the newest (ignored by `subscribe_logs`).
-    pub lines: Option<u32>,
-    /// Not older than this: RFC 3339.
-    pub since: Option<String>,
-    pub generation: Option<u64>,
-    /// Empty: from every source.
-    pub sources: Vec<Source>,
-}
-
-/// Error codes of the management API, beside JSON-RPC's own. They are those of calls, so that one table of exit
-/// codes serves both sockets; `data.class` tells them apart.
-pub mod code {
-    /// Class `not_found`: no plugin of that name.
-    pub const UNAVAILABLE: i32 = -31001;
-    /// Class `host_exit`: the supervisor ends before the answer is known.
-    pub const SHUTTING_DOWN: i32 = -31008;
-    /// Parameters that make no sense (JSON-RPC's own code).
-    pub const INVALID_PARAMS: i32 = -32602;
-}
-
-/// The `data` of the management API's errors.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ErrorData {
-    pub class: String,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub plugin: Option<String>,
-    /// The nearest name that exists.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub nearest: Option<String>,
-    /// Every name that exists.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub ids: Vec<String>,
 }

@@ -8,7 +8,7 @@ use jsonrpsee::client_transport::ws::{Url, WsHandshakeError, WsTransportClientBu
 use jsonrpsee::core::client::{Client, ClientBuilder, Error as RpcError, Subscription};
 use tokio::net::UnixStream;
 
-use super::rpc::ControlApiClient;
+use super::rpc::Calls;
 use super::socket::{self, ConnectError};
 use super::{CONTROL_SOCKET, MAX_MESSAGE, api};
 
@@ -91,6 +91,10 @@ impl ControlClient {
         Ok(Self { client, state_dir: dir() })
     }
 
+    fn calls(&self) -> Calls<'_> {
+        Calls(&self.client)
+    }
+
     async fn at_once<T>(
         &self,
         answer: impl Future<Output = Result<T, RpcError>>,
@@ -108,7 +112,7 @@ impl ControlClient {
     /// When an id means nothing (`not_found`).
     pub async fn health(&self, ids: &[String]) -> Result<api::Status, ClientError> {
         // As long as the slowest plugin's own `[health] timeout`.
-        self.client.health(given(ids)).await.map_err(rpc_error)
+        self.calls().health(select(ids)).await.map_err(rpc_error)
     }
 
     /// Everything at a glance; no ids mean every plugin, and globs are allowed.
@@ -117,7 +121,7 @@ impl ControlClient {
     ///
     /// When an id means nothing (`not_found`), or there is no answer in 10 s.
     pub async fn status(&self, ids: &[String]) -> Result<api::Status, ClientError> {
-        self.at_once(self.client.status(given(ids))).await
+        self.at_once(self.calls().status(select(ids))).await
     }
 
     /// Wants plugins up; with `wait` it lasts until each has had its verdict.
@@ -131,7 +135,8 @@ impl ControlClient {
         all: bool,
         wait: bool,
     ) -> Result<api::Change, ClientError> {
-        self.client.start(given(ids), Some(all), Some(wait)).await.map_err(rpc_error)
+        let params = api::Start { ids: given(ids), all: Some(all), wait: Some(wait) };
+        self.calls().start(params).await.map_err(rpc_error)
     }
 
     /// Wants plugins down; with `wait` it lasts as long as the stop.
@@ -146,7 +151,7 @@ impl ControlClient {
         now: bool,
         wait: bool,
     ) -> Result<api::Change, ClientError> {
-        self.client.stop(given(ids), Some(all), Some(now), Some(wait)).await.map_err(rpc_error)
+        self.calls().stop(stopping(ids, all, now, wait)).await.map_err(rpc_error)
     }
 
     /// Stops and starts plugins.
@@ -161,7 +166,7 @@ impl ControlClient {
         now: bool,
         wait: bool,
     ) -> Result<api::Change, ClientError> {
-        self.client.restart(given(ids), Some(all), Some(now), Some(wait)).await.map_err(rpc_error)
+        self.calls().restart(stopping(ids, all, now, wait)).await.map_err(rpc_error)
     }
 
     /// Ends the supervisor; lasts until its plugins are down.
@@ -170,7 +175,7 @@ impl ControlClient {
     ///
     /// When the supervisor goes away without an answer.
     pub async fn shutdown(&self, now: bool) -> Result<api::Change, ClientError> {
-        self.client.shutdown(Some(now)).await.map_err(rpc_error)
+        self.calls().shutdown(api::Shutdown { now: Some(now) }).await.map_err(rpc_error)
     }
 
     /// The last failure of one plugin.
@@ -179,7 +184,7 @@ impl ControlClient {
     ///
     /// When there is no such plugin (`not_found`), or no answer in 10 s.
     pub async fn why(&self, id: &str) -> Result<api::Why, ClientError> {
-        self.at_once(self.client.why(id.to_owned())).await
+        self.at_once(self.calls().why(api::OfPlugin { id: id.to_owned() })).await
     }
 
     /// A page of events above `since`, oldest first.
@@ -188,7 +193,7 @@ impl ControlClient {
     ///
     /// When there is no answer in 10 s.
     pub async fn events(&self, since: u64) -> Result<Vec<api::Event>, ClientError> {
-        self.at_once(self.client.events(Some(since), None)).await
+        self.at_once(self.calls().events(api::EventPage { since: Some(since), limit: None })).await
     }
 
     /// The newest log lines that match, oldest first.
@@ -197,7 +202,7 @@ impl ControlClient {
     ///
     /// When there is no such plugin (`not_found`), or no answer in 10 s.
     pub async fn logs(&self, filter: api::LogFilter) -> Result<Vec<api::LogLine>, ClientError> {
-        self.at_once(self.client.logs(Some(filter))).await
+        self.at_once(self.calls().logs(api::LogsOf { filter: Some(filter) })).await
     }
 
     /// Events as they happen, after those above `since` if given. It ends with the supervisor.
@@ -206,7 +211,7 @@ impl ControlClient {
     ///
     /// When there is no answer in 10 s.
     pub async fn subscribe_events(&self, since: Option<u64>) -> Result<Events, ClientError> {
-        self.at_once(self.client.subscribe_events(since)).await
+        self.at_once(self.calls().subscribe_events(api::EventsFrom { since })).await
     }
 
     /// Log lines that match, as they come. It ends with the supervisor.
@@ -218,8 +223,17 @@ impl ControlClient {
         &self,
         filter: api::LogFilter,
     ) -> Result<Subscription<api::LogItem>, ClientError> {
-        self.at_once(self.client.subscribe_logs(Some(filter))).await
+        let params = api::LogsOf { filter: Some(filter) };
+        self.at_once(self.calls().subscribe_logs(params)).await
     }
+}
+
+fn select(ids: &[String]) -> api::Select {
+    api::Select { ids: given(ids) }
+}
+
+fn stopping(ids: &[String], all: bool, now: bool, wait: bool) -> api::Stopping {
+    api::Stopping { ids: given(ids), all: Some(all), now: Some(now), wait: Some(wait) }
 }
 
 fn given(ids: &[String]) -> Option<Vec<String>> {

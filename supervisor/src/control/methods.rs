@@ -4,17 +4,18 @@ use std::future::Future;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jsonrpsee::core::{RpcResult, SubscriptionError, SubscriptionResult, async_trait};
-use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
-use jsonrpsee::{PendingSubscriptionSink, SubscriptionSink};
+use jsonrpsee::SubscriptionSink;
+use jsonrpsee::core::{RpcResult, SubscriptionError, SubscriptionResult};
+use jsonrpsee::types::ErrorObjectOwned;
 use outboard_core::PluginId;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
+use super::api::Refusal;
 use super::backend::{Backend, LogQuery};
 use super::convert::{self, Clocks};
-use super::rpc::ControlApiServer;
+use super::rpc::{Pending, Serve, refused, refused_with};
 use super::select::{SelectError, select};
 use super::{MAX_MESSAGE, api};
 use crate::host::{EventRecord, Outcome, SupervisorView};
@@ -82,8 +83,10 @@ impl<B: Backend> Methods<B> {
         };
         let since_us = match filter.since {
             Some(text) => {
-                let at: Timestamp =
-                    text.parse().map_err(|_| invalid(format!("`{text}` is no RFC 3339 time")))?;
+                let at: Timestamp = text.parse().map_err(|_| {
+                    let message = format!("`{text}` is no RFC 3339 time");
+                    refused(&Refusal::INVALID_PARAMS, message)
+                })?;
                 Some(at.as_microsecond())
             }
             None => None,
@@ -103,73 +106,61 @@ fn wall() -> Timestamp {
     Timestamp::now()
 }
 
-#[async_trait]
-impl<B: Backend> ControlApiServer for Methods<B> {
-    async fn status(&self, ids: Option<Vec<String>>) -> RpcResult<api::Status> {
+impl<B: Backend> Serve for Methods<B> {
+    async fn status(&self, params: api::Select) -> RpcResult<api::Status> {
         let view = self.backend.view();
         let mut status = convert::status(&view, wall());
-        if let Some(patterns) = ids.filter(|ids| !ids.is_empty()) {
+        if let Some(patterns) = params.ids.filter(|ids| !ids.is_empty()) {
             let picked = pick(&view, &patterns, false)?;
             status.plugins.retain(|plugin| picked.iter().any(|id| **id == *plugin.id));
         }
         Ok(status)
     }
 
-    async fn health(&self, ids: Option<Vec<String>>) -> RpcResult<api::Status> {
+    async fn health(&self, params: api::Select) -> RpcResult<api::Status> {
         let view = self.backend.view();
-        let picked = match &ids {
+        let picked = match &params.ids {
             Some(patterns) if !patterns.is_empty() => pick(&view, patterns, false)?,
             _ => view.plugins.iter().map(|plugin| plugin.snapshot.id.clone()).collect(),
         };
         self.backend.check(picked).await;
-        self.status(ids).await
+        self.status(params).await
     }
 
-    async fn start(
-        &self,
-        ids: Option<Vec<String>>,
-        all: Option<bool>,
-        wait: Option<bool>,
-    ) -> RpcResult<api::Change> {
-        let ids = self.selected(ids, all)?;
+    async fn start(&self, params: api::Start) -> RpcResult<api::Change> {
+        let ids = self.selected(params.ids, params.all)?;
         let (backend, whom) = (self.backend.clone(), ids.clone());
-        self.change(ids, wait, async move { backend.start(whom).await }).await
+        self.change(ids, params.wait, async move { backend.start(whom).await }).await
     }
 
-    async fn stop(
-        &self,
-        ids: Option<Vec<String>>,
-        all: Option<bool>,
-        now: Option<bool>,
-        wait: Option<bool>,
-    ) -> RpcResult<api::Change> {
-        let ids = self.selected(ids, all)?;
+    async fn stop(&self, params: api::Stopping) -> RpcResult<api::Change> {
+        let ids = self.selected(params.ids, params.all)?;
         let (backend, whom) = (self.backend.clone(), ids.clone());
-        self.change(ids, wait, async move { backend.stop(whom, now.unwrap_or(false)).await }).await
+        self.change(ids, params.wait, async move {
+            backend.stop(whom, params.now.unwrap_or(false)).await
+        })
+        .await
     }
 
-    async fn restart(
-        &self,
-        ids: Option<Vec<String>>,
-        all: Option<bool>,
-        now: Option<bool>,
-        wait: Option<bool>,
-    ) -> RpcResult<api::Change> {
-        let ids = self.selected(ids, all)?;
+    async fn restart(&self, params: api::Stopping) -> RpcResult<api::Change> {
+        let ids = self.selected(params.ids, params.all)?;
         let (backend, whom) = (self.backend.clone(), ids.clone());
-        self.change(ids, wait, async move { backend.restart(whom, now.unwrap_or(false)).await })
+        self.change(ids, params.wait, async move {
+            backend.restart(whom, params.now.unwrap_or(false)).await
+        })
+        .await
+    }
+
+    async fn shutdown(&self, params: api::Shutdown) -> RpcResult<api::Change> {
+        let ids = pick(&self.backend.view(), &[], true)?;
+        let backend = self.backend.clone();
+        self.change(ids, None, async move { backend.shutdown(params.now.unwrap_or(false)).await })
             .await
     }
 
-    async fn shutdown(&self, now: Option<bool>) -> RpcResult<api::Change> {
-        let ids = pick(&self.backend.view(), &[], true)?;
-        let backend = self.backend.clone();
-        self.change(ids, None, async move { backend.shutdown(now.unwrap_or(false)).await }).await
-    }
-
-    async fn why(&self, id: String) -> RpcResult<api::Why> {
+    async fn why(&self, params: api::OfPlugin) -> RpcResult<api::Why> {
         let view = self.backend.view();
-        let id = one(&view, &id)?;
+        let id = one(&view, &params.id)?;
         let clocks = Clocks { wall: wall(), now: view.now };
         let dossier = self.backend.why(&id);
         let now = view.plugins.iter().find(|plugin| plugin.snapshot.id == id);
@@ -184,26 +175,26 @@ impl<B: Backend> ControlApiServer for Methods<B> {
         })
     }
 
-    async fn events(&self, since: Option<u64>, limit: Option<u32>) -> RpcResult<Vec<api::Event>> {
-        let limit = limit.map_or(MOST_EVENTS, |n| (n as usize).min(MOST_EVENTS));
-        let page = self.backend.events_since(since.unwrap_or(0), limit);
+    async fn events(&self, params: api::EventPage) -> RpcResult<Vec<api::Event>> {
+        let limit = params.limit.map_or(MOST_EVENTS, |n| (n as usize).min(MOST_EVENTS));
+        let page = self.backend.events_since(params.since.unwrap_or(0), limit);
         Ok(page.iter().map(|record| convert::event(record)).collect())
     }
 
-    async fn logs(&self, filter: Option<api::LogFilter>) -> RpcResult<Vec<api::LogLine>> {
-        let lines = self.backend.logs(self.query(filter)?).await;
+    async fn logs(&self, params: api::LogsOf) -> RpcResult<Vec<api::LogLine>> {
+        let lines = self.backend.logs(self.query(params.filter)?).await;
         Ok(lines.iter().map(convert::log_line).collect())
     }
 
     async fn subscribe_events(
         &self,
-        pending: PendingSubscriptionSink,
-        since: Option<u64>,
+        params: api::EventsFrom,
+        pending: Pending,
     ) -> SubscriptionResult {
         // Subscribed before the journal is read, so that nothing falls between the two.
         let mut live = self.backend.subscribe_events();
         let sink = pending.accept().await?;
-        let mut sent = match since {
+        let mut sent = match params.since {
             Some(seq) => Some(catch_up(&self.backend, &sink, seq).await?),
             None => None,
         };
@@ -230,17 +221,10 @@ impl<B: Backend> ControlApiServer for Methods<B> {
         }
     }
 
-    async fn subscribe_logs(
-        &self,
-        pending: PendingSubscriptionSink,
-        filter: Option<api::LogFilter>,
-    ) -> SubscriptionResult {
-        let query = match self.query(filter) {
+    async fn subscribe_logs(&self, params: api::LogsOf, pending: Pending) -> SubscriptionResult {
+        let query = match self.query(params.filter) {
             Ok(query) => query,
-            Err(error) => {
-                pending.reject(error).await;
-                return Ok(());
-            }
+            Err(error) => return pending.refuse(error).await,
         };
         let mut live = self.backend.subscribe_logs();
         let sink = pending.accept().await?;
@@ -299,16 +283,11 @@ fn ids(view: &SupervisorView) -> Vec<&str> {
 fn pick(view: &SupervisorView, patterns: &[String], all: bool) -> RpcResult<Vec<PluginId>> {
     match select(&ids(view), patterns, all) {
         Ok(picked) => Ok(picked.into_iter().map(PluginId::from).collect()),
-        Err(SelectError::Nothing) => Err(ErrorObject::owned(
-            api::code::INVALID_PARAMS,
-            "no plugin is named: give ids, or all",
-            Some(api::ErrorData {
-                class: "nothing_named".to_owned(),
-                plugin: None,
-                nearest: None,
-                ids: ids(view).into_iter().map(str::to_owned).collect(),
-            }),
-        )),
+        Err(SelectError::Nothing) => {
+            let data = api::ErrorData { ids: names(view), ..Default::default() };
+            let message = "no plugin is named: give ids, or all";
+            Err(refused_with(&Refusal::NOTHING_NAMED, message, data))
+        }
         Err(SelectError::Unknown { pattern, nearest }) => Err(unknown(view, &pattern, nearest)),
     }
 }
@@ -322,37 +301,24 @@ fn one(view: &SupervisorView, id: &str) -> RpcResult<PluginId> {
 }
 
 fn unknown(view: &SupervisorView, id: &str, nearest: Option<String>) -> ErrorObjectOwned {
-    ErrorObject::owned(
-        api::code::UNAVAILABLE,
-        format!("no plugin `{id}`"),
-        Some(api::ErrorData {
-            class: "not_found".to_owned(),
-            plugin: Some(id.to_owned()),
-            nearest,
-            ids: ids(view).into_iter().map(str::to_owned).collect(),
-        }),
-    )
+    let data = api::ErrorData {
+        plugin: Some(id.to_owned()),
+        nearest,
+        ids: names(view),
+        ..Default::default()
+    };
+    refused_with(&Refusal::NOT_FOUND, format!("no plugin `{id}`"), data)
 }
 
-fn invalid(message: String) -> ErrorObjectOwned {
-    ErrorObject::owned(api::code::INVALID_PARAMS, message, None::<()>)
+fn names(view: &SupervisorView) -> Vec<String> {
+    ids(view).into_iter().map(str::to_owned).collect()
 }
 
 fn ending() -> ErrorObjectOwned {
-    let data = api::ErrorData {
-        class: "host_exit".to_owned(),
-        plugin: None,
-        nearest: None,
-        ids: Vec::new(),
-    };
-    ErrorObject::owned(api::code::SHUTTING_DOWN, "the supervisor is going away", Some(data))
+    refused(&Refusal::HOST_EXIT, "the supervisor is going away")
 }
 
 /// The task of a change panicked: the host's own net has dealt with that, but nobody knows the outcome.
 fn broken() -> ErrorObjectOwned {
-    ErrorObject::owned(
-        jsonrpsee::types::error::INTERNAL_ERROR_CODE,
-        "the outcome is not known",
-        None::<()>,
-    )
+    refused(&Refusal::INTERNAL, "the outcome is not known")
 }

@@ -13,12 +13,13 @@ pub mod attach_client;
 pub mod backend;
 pub mod client;
 pub mod convert;
+mod document;
 #[cfg(test)]
 pub(crate) mod fake;
 mod methods;
 mod note;
 mod reserve;
-pub mod rpc;
+mod rpc;
 pub mod select;
 pub mod server;
 pub mod socket;
@@ -28,6 +29,7 @@ pub mod words;
 pub use attach::AttachServer;
 pub use backend::{Backend, LogQuery};
 pub use client::{ClientError, ControlClient, Events};
+pub use document::openrpc;
 pub use server::ControlServer;
 
 /// The management socket's name in the state directory.

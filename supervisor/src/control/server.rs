@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::backend::Backend;
 use super::methods::Methods;
 use super::reserve::{self, Reserve, Spent};
-use super::rpc::ControlApiServer;
+use super::rpc::register;
 use super::socket::{BindError, BoundSocket, peer_uid};
 use super::{CONTROL_SOCKET, MAX_MESSAGE};
 
@@ -64,7 +64,7 @@ impl ControlServer {
             })?;
         let (stop, handle) = stop_channel();
         let (ending, end) = watch::channel(false);
-        let methods = Methods::new(backend, end).into_rpc().into();
+        let methods = register(Methods::new(backend, end)).into();
         let accepting = tokio::spawn(accept(listener, methods, stop));
         Ok(Self { socket, handle, ending, accepting })
     }

@@ -8,6 +8,7 @@ mod broken;
 mod doctor;
 mod harness;
 mod lifecycle;
+mod management;
 mod mcp;
 mod once_active;
 mod secrets;

@@ -1,0 +1,69 @@
+//! The errors that the management API answers with.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Error codes of the management API, beside JSON-RPC's own. They are those of calls, so that one table of exit
+/// codes serves both sockets; `data.class` tells them apart.
+pub mod code {
+    /// Class `not_found`: no plugin of that name.
+    pub const UNAVAILABLE: i32 = -31001;
+    /// Class `host_exit`: the supervisor ends before the answer is known.
+    pub const SHUTTING_DOWN: i32 = -31008;
+    /// Parameters that make no sense (JSON-RPC's own code).
+    pub const INVALID_PARAMS: i32 = -32602;
+    /// Nobody's fault outside (JSON-RPC's own code).
+    pub const INTERNAL: i32 = -32603;
+}
+
+/// One error that a method can answer with. The table of methods names for each which ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: i32,
+    /// `data.class` of the answer.
+    pub class: &'static str,
+    /// When it comes, and what else is in `data`.
+    pub meaning: &'static str,
+}
+
+impl Refusal {
+    pub const NOT_FOUND: Self = Self {
+        code: code::UNAVAILABLE,
+        class: "not_found",
+        meaning: "no plugin is named so: `plugin` is what was asked for, `nearest` what may have been meant, `ids` what there is",
+    };
+    pub const NOTHING_NAMED: Self = Self {
+        code: code::INVALID_PARAMS,
+        class: "nothing_named",
+        meaning: "neither `ids` nor `all` was given: `ids` is what there is",
+    };
+    pub const INVALID_PARAMS: Self = Self {
+        code: code::INVALID_PARAMS,
+        class: "invalid_params",
+        meaning: "a parameter is missing, is not known, or makes no sense: the message says which",
+    };
+    pub const HOST_EXIT: Self = Self {
+        code: code::SHUTTING_DOWN,
+        class: "host_exit",
+        meaning: "the supervisor ends before the outcome is known",
+    };
+    pub const INTERNAL: Self = Self {
+        code: code::INTERNAL,
+        class: "internal",
+        meaning: "a defect of the supervisor: the outcome is not known",
+    };
+}
+
+/// The `data` of the management API's errors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorData {
+    pub class: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub plugin: Option<String>,
+    /// The nearest name that exists.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nearest: Option<String>,
+    /// Every name that exists.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub ids: Vec<String>,
+}
