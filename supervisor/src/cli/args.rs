@@ -149,9 +149,31 @@ pub(super) struct CallArgs {
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub(super) deadline: Option<Duration>,
 
+    /// What the call does while the plugin is not up [default: the manifest's]
+    #[arg(long, value_name = "WHAT")]
+    pub(super) while_restarting: Option<Wish>,
+
     /// Follow nextCursor and print all pages as one
     #[arg(long)]
     pub(super) all: bool,
+}
+
+/// What a call does while nothing can take it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Wish {
+    /// Fails at once
+    Fail,
+    /// Waits until its deadline
+    Wait,
+}
+
+impl Wish {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Wait => "wait",
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]

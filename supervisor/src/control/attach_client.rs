@@ -108,6 +108,8 @@ struct AttachParams<'a> {
     caller: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    while_restarting: Option<&'static str>,
 }
 
 /// An answer. `result` is kept apart from absence: a plugin may answer `null`.
@@ -141,6 +143,20 @@ impl AttachClient {
         plugin: &str,
         deadline: Option<Duration>,
     ) -> Result<Self, AttachError> {
+        Self::connect_with(state_dir, plugin, deadline, None).await
+    }
+
+    /// The same; `while_restarting`, `fail` or `wait`, says what each call does while the plugin is not up.
+    ///
+    /// # Errors
+    ///
+    /// As [`AttachClient::connect`].
+    pub async fn connect_with(
+        state_dir: &Path,
+        plugin: &str,
+        deadline: Option<Duration>,
+        while_restarting: Option<&'static str>,
+    ) -> Result<Self, AttachError> {
         let dir = || state_dir.to_owned();
         let stream = socket::connect(&state_dir.join(ATTACH_SOCKET))
             .map_err(|e| connect_error(e, state_dir))?;
@@ -159,7 +175,7 @@ impl AttachClient {
             },
         };
         let deadline_ms = deadline.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
-        let params = raw(&AttachParams { plugin, caller: "cli", deadline_ms })?;
+        let params = raw(&AttachParams { plugin, caller: "cli", deadline_ms, while_restarting })?;
         client.write(Some(0), "outboard/attach", &params).await?;
         let answer = match tokio::time::timeout(OPENING, client.read_answer(0)).await {
             Ok(answer) => answer?,

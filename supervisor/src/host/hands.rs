@@ -149,21 +149,19 @@ impl Dispatcher {
         match (route, link) {
             (Route::Open, Some(link)) => link.call_all(calls),
             (Route::Open, None) => refuse_all(slot, calls, StopReason::Stop),
-            (Route::Hold(_), _) => {}
-            (Route::Refuse(why), _) => {
+            (Route::Hold(why) | Route::Refuse(why), _) => {
                 for call in calls {
-                    let error = slot.with_refusal(|refusal| refusal.unavailable(*why));
-                    call.token.fail(error);
+                    call.refuse(slot.with_refusal(|refusal| refusal.unavailable(*why)));
                 }
             }
         }
     }
 
-    /// Settles what is pending on a link. What was not written waits for the next generation where the manifest wants
-    /// that and the route holds.
+    /// Settles what is pending on a link. What may wait, and what may be made again, waits for the next generation if
+    /// the route holds it.
     pub(super) fn settle(&mut self, key: Key, link: &Link, settle: &Settle) {
         let Some(slot) = self.slots.get(&key).cloned() else { return };
-        let unsent = link.settle_all(settle, slot.waits());
+        let unsent = link.settle_all(settle, slot.while_restarting());
         self.give_back(
             key,
             &slot,
@@ -179,7 +177,14 @@ impl Dispatcher {
         if calls.is_empty() {
             return;
         }
+        let again = calls.iter().filter(|call| call.is_replay()).count();
         let refused = slot.router().put_back(calls);
+        let again = again - refused.iter().filter(|call| call.is_replay()).count();
+        if again > 0 {
+            let generation = self.fleet.generation(key);
+            let fields = json!({"n": again});
+            self.shared.recorder.plugin(slot, generation, "call.kept_for_replay", fields);
+        }
         let wake = slot.router().next_deadline();
         self.holds.extend(wake.map(|at| (at, key)));
         refuse_all(slot, refused, reason);

@@ -9,6 +9,8 @@
 mod bucket;
 mod builder;
 mod call;
+mod caller;
+mod chain;
 mod clock;
 mod command;
 mod diagnose;
@@ -46,8 +48,9 @@ mod watch;
 mod words;
 
 pub use builder::{Builder, StartError};
-pub(crate) use call::{Answer, Call, Token};
+pub(crate) use call::{Answer, Call, More, Token};
 pub use call::{CallOptions, CallResult};
+pub(crate) use caller::Caller;
 pub use clock::Clock;
 pub use command::Change;
 pub use journal::{rfc3339, to_json as event_json};

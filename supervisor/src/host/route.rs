@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use outboard_core::{Route, StopReason, Time, Unavailable};
+use outboard_core::{Route, StopReason, Time, Unavailable, WhileRestarting};
 use outboard_wire::CallError;
 use outboard_wire::error::Callee;
 
@@ -32,11 +32,12 @@ enum Way {
     Refuse(Unavailable),
 }
 
-/// The bounds of the wait, from the manifest.
+/// The bounds of the wait, and whether calls wait that say nothing of it: from the manifest.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HoldLimits {
     pub calls: usize,
     pub bytes: usize,
+    pub usual: WhileRestarting,
 }
 
 /// What the route says to one call.
@@ -91,8 +92,31 @@ impl Router {
     pub(crate) fn ask(&mut self, call: Call, limits: HoldLimits, refusal: &Refusal<'_>) -> Answer {
         match &self.way {
             Way::Open(link) => Answer::Link(link.clone(), call),
-            Way::Hold(_) => self.hold(call, limits, refusal),
-            Way::Refuse(why) => self.refuse(*why, call, refusal),
+            Way::Hold(why) | Way::Refuse(why) => self.hold_or_refuse(*why, call, limits, refusal),
+        }
+    }
+
+    /// The call's own word on waiting goes before the manifest's, as long as there is something to wait for.
+    fn hold_or_refuse(
+        &mut self,
+        why: Unavailable,
+        call: Call,
+        limits: HoldLimits,
+        refusal: &Refusal<'_>,
+    ) -> Answer {
+        if self.holds(&call) {
+            self.hold(call, limits, refusal)
+        } else {
+            self.refuse(why, call, refusal)
+        }
+    }
+
+    /// Whether a call waits here, as the way is.
+    fn holds(&self, call: &Call) -> bool {
+        match &self.way {
+            Way::Open(_) => true,
+            Way::Hold(_) => call.wish() != Some(WhileRestarting::Fail),
+            Way::Refuse(why) => call.wish() == Some(WhileRestarting::Wait) && will_pass(*why),
         }
     }
 
@@ -110,16 +134,23 @@ impl Router {
         refusal: &Refusal<'_>,
     ) -> Answer {
         match &self.way {
-            Way::Refuse(why) => self.refuse(*why, call, refusal),
-            Way::Open(_) | Way::Hold(_) => self.hold(call, limits, refusal),
+            // With the way still open, only the word of the manifest tells what the dispatcher will say.
+            Way::Open(_) if call.waits(limits.usual) => self.hold(call, limits, refusal),
+            Way::Open(_) => self.refuse(Unavailable::Backoff, call, refusal),
+            Way::Hold(why) | Way::Refuse(why) => self.hold_or_refuse(*why, call, limits, refusal),
         }
     }
 
     fn hold(&mut self, call: Call, limits: HoldLimits, refusal: &Refusal<'_>) -> Answer {
         let bytes = call.bytes();
-        let class = if !self.was_active && self.held.len() >= limits.calls {
+        let beyond = |bound: usize| bound.saturating_add(bound.div_ceil(8));
+        // An eighth more is for callers of whom nothing waits yet, so that others who fill the bounds do not shut them
+        // out.
+        let newcomer = || !self.held.iter().any(|held| held.caller.turn() == call.caller.turn());
+        let over = |now: usize, bound: usize| now > bound && (now > beyond(bound) || !newcomer());
+        let class = if !self.was_active && over(self.held.len() + 1, limits.calls) {
             Some("pending")
-        } else if !self.held.is_empty() && self.held_bytes + bytes > limits.bytes {
+        } else if !self.held.is_empty() && over(self.held_bytes + bytes, limits.bytes) {
             Some("queue_bytes")
         } else {
             None
@@ -136,21 +167,21 @@ impl Router {
         Answer::Held { tell }
     }
 
-    /// Puts calls back at the head of the wait, oldest first: they were accepted before all that wait here. Where the
-    /// route refuses, they come back.
+    /// Puts calls back at the head of the wait, oldest first: they were accepted before all that wait here. Those that
+    /// may not wait come back.
     #[must_use]
     pub(crate) fn put_back(&mut self, calls: Vec<Call>) -> Vec<Call> {
-        if matches!(self.way, Way::Refuse(_)) {
-            return calls;
-        }
-        for call in calls.into_iter().rev() {
+        let (hold, refused): (Vec<Call>, Vec<Call>) =
+            calls.into_iter().partition(|call| self.holds(call));
+        for call in hold.into_iter().rev() {
             self.held_bytes += call.bytes();
             self.held.push_front(call);
         }
-        Vec::new()
+        refused
     }
 
     /// Sets the route. Gives the calls that do not wait any longer: to be written (way open) or to be refused.
+    #[must_use]
     pub(crate) fn set(&mut self, route: &Route, link: Option<&Arc<Link>>) -> Vec<Call> {
         self.called = false;
         match (route, link) {
@@ -166,13 +197,25 @@ impl Router {
             }
             (Route::Hold(why), _) => {
                 self.way = Way::Hold(*why);
-                Vec::new()
+                self.take_those_that_do_not_wait()
             }
             (Route::Refuse(why), _) => {
                 self.way = Way::Refuse(*why);
-                self.take_held()
+                self.take_those_that_do_not_wait()
             }
         }
+    }
+
+    fn take_those_that_do_not_wait(&mut self) -> Vec<Call> {
+        let (stay, gone): (Vec<Call>, Vec<Call>) =
+            std::mem::take(&mut self.held).into_iter().partition(|call| self.holds(call));
+        self.keep_only(stay);
+        gone
+    }
+
+    fn keep_only(&mut self, stay: Vec<Call>) {
+        self.held = stay.into();
+        self.held_bytes = self.held.iter().map(Call::bytes).sum();
     }
 
     fn take_held(&mut self) -> Vec<Call> {
@@ -189,8 +232,7 @@ impl Router {
     pub(crate) fn take_where(&mut self, wanted: impl Fn(&Call) -> bool) -> Vec<Call> {
         let (gone, stay): (Vec<Call>, Vec<Call>) =
             std::mem::take(&mut self.held).into_iter().partition(|call| wanted(call));
-        self.held = stay.into();
-        self.held_bytes = self.held.iter().map(Call::bytes).sum();
+        self.keep_only(stay);
         gone
     }
 
@@ -214,8 +256,24 @@ impl Call {
 
     /// Ends the call with what `refusal` says of a deadline that passed before anything was written.
     pub(crate) fn expire(self, refusal: &Refusal<'_>, now: Time) {
-        let error = refusal.deadline(now.since(self.began));
-        self.token.fail(error);
+        let again = self.is_replay();
+        self.token.fail(refusal.deadline(now.since(self.began), again));
+    }
+}
+
+/// Whether what is in the way goes away without anybody's doing.
+fn will_pass(why: Unavailable) -> bool {
+    match why {
+        Unavailable::Starting
+        | Unavailable::Waiting
+        | Unavailable::Backoff
+        | Unavailable::HalfOpen
+        | Unavailable::Stopping(StopReason::Restart) => true,
+        Unavailable::Down
+        | Unavailable::Failed
+        | Unavailable::Stopping(StopReason::Stop | StopReason::Config | StopReason::HostExit) => {
+            false
+        }
     }
 }
 
@@ -275,9 +333,9 @@ impl Refusal<'_> {
         CallError::overloaded(self.callee(), class)
     }
 
-    /// −31002: the deadline passed while the call waited, nothing was written.
+    /// −31002: the deadline passed while the call waited. Nothing was written, save by a first attempt.
     #[must_use]
-    pub(crate) fn deadline(&self, waited: std::time::Duration) -> CallError {
-        CallError::deadline_exceeded(self.callee(), false, true).with_elapsed(waited)
+    pub(crate) fn deadline(&self, waited: std::time::Duration, again: bool) -> CallError {
+        CallError::deadline_exceeded(self.callee(), again, true).with_elapsed(waited)
     }
 }

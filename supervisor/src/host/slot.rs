@@ -219,7 +219,7 @@ impl Slot {
                     return;
                 }
                 Answer::Refused { call, error, tell } => {
-                    call.token.fail(error);
+                    call.refuse(error);
                     if tell {
                         self.tell_called();
                     }
@@ -228,6 +228,7 @@ impl Slot {
                 Answer::Link(link, call) => match link.call(call) {
                     Ok(()) => return,
                     Err(call) => {
+                        let call = *call;
                         let mut router = self.router();
                         // Since the link was asked the dispatcher may have opened the way to the next one.
                         let next = router.link().filter(|now| !Arc::ptr_eq(now, &link)).cloned();
@@ -255,8 +256,7 @@ impl Slot {
         };
         for call in waiting {
             let generation = lock(&self.seen).generation;
-            let callee = Callee { plugin: &self.id, generation };
-            call.token.fail(CallError::cancelled(callee, false));
+            call.cancel(Callee { plugin: &self.id, generation });
         }
         if let Some(link) = link {
             link.cancel_where(wanted, reason);
@@ -282,13 +282,17 @@ impl Slot {
 
     fn hold_limits(&self) -> HoldLimits {
         let manifest = lock(&self.manifest);
-        HoldLimits { calls: manifest.calls.in_flight as usize, bytes: manifest.calls.queue_bytes }
+        HoldLimits {
+            calls: manifest.calls.in_flight as usize,
+            bytes: manifest.calls.queue_bytes,
+            usual: manifest.policy.while_restarting,
+        }
     }
 
-    /// Whether calls that were not written may wait for the next generation.
+    /// What calls do that say nothing of it themselves.
     #[must_use]
-    pub(crate) fn waits(&self) -> bool {
-        lock(&self.manifest).policy.while_restarting == WhileRestarting::Wait
+    pub(crate) fn while_restarting(&self) -> WhileRestarting {
+        lock(&self.manifest).policy.while_restarting
     }
 
     /// A client is attached.

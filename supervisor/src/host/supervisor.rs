@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use tokio::sync::{broadcast, oneshot};
 
 use super::builder::Builder;
-use super::call::{Call, CallOptions, CallResult, Token};
+use super::call::{Call, CallOptions, CallResult, More, Token};
+use super::caller::Caller;
 use super::clock::Clock;
 use super::command::{Change, Command};
 use super::happening::Happening;
@@ -126,8 +127,9 @@ impl Supervisor {
             params: params.get().into(),
             deadline,
             began,
-            caller: options.caller,
+            caller: Caller::shared(options.caller),
             token: Token::Future(answer),
+            more: more(&options),
         });
         let mut wait = CancelOnDrop { wait: Some(wait), slot };
         let Some(receiver) = wait.wait.as_mut() else { return Err(unknown(id)) };
@@ -312,6 +314,14 @@ impl Drop for CancelOnDrop {
             );
         }
     }
+}
+
+fn more(options: &CallOptions) -> Option<Box<More>> {
+    let CallOptions { while_restarting, idempotency_key, .. } = options;
+    (while_restarting.is_some() || idempotency_key.is_some()).then(|| {
+        let key = idempotency_key.as_deref().map(Into::into);
+        Box::new(More { while_restarting: *while_restarting, key, ..More::default() })
+    })
 }
 
 fn unknown(id: &str) -> CallError {

@@ -43,6 +43,7 @@ pub const EVENTS: &[&str] = &[
     "wire.orphan_error",
     "wire.violation",
     "wire.note",
+    "call.kept_for_replay",
     "mcp.list_changed",
     "mcp.resource_updated",
     "log.dropped",

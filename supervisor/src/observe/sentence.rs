@@ -66,6 +66,9 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
             format!("an answer to id {}{why}{error}", text("id"))
         }
         "wire.orphan_error" | "wire.violation" => text("message").to_owned() + text("what"),
+        "call.kept_for_replay" => {
+            format!("{} calls in flight may be made twice: kept for the next run", number("n"))
+        }
         "log.dropped" => format!("{} lines dropped: more than 1000 a second", number("n")),
         "dependency.waiting" => "waits for what it requires".to_owned(),
         _ => return None,

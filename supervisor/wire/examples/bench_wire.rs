@@ -77,6 +77,7 @@ fn calls(params: &str, result: &str, order: Order, width: u32) -> f64 {
         for answers in &inbound {
             for n in 0..width {
                 let call = NewCall {
+                    turn: 0,
                     method: "geo/locate",
                     params: black_box(params),
                     deadline: Some(Duration::from_secs(30 + u64::from(n))),

@@ -247,7 +247,7 @@ pub(crate) fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// The text of the last member called `name` of the object in `text`, if `text` is an object.
-pub(crate) fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+pub fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut members = Members::new(text.as_bytes(), u32::MAX)?;
     let mut found = None;
     while let Ok(Some(member)) = members.next() {
@@ -300,7 +300,7 @@ pub(crate) fn text_of(value: &str) -> Option<Cow<'_, str>> {
 }
 
 /// [`member`], if it is a string.
-pub(crate) fn text_member<'a>(object: &'a str, name: &str) -> Option<Cow<'a, str>> {
+pub fn text_member<'a>(object: &'a str, name: &str) -> Option<Cow<'a, str>> {
     member(object, name).and_then(text_of)
 }
 

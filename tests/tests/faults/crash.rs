@@ -1,5 +1,7 @@
 //! CRASH: plugins that end when nobody asked them to.
 
+mod calls;
+
 use std::fs;
 
 use outboard_tests::clock::{Stopwatch, wait_until};
@@ -194,54 +196,6 @@ fn explained(run: &Running<'_>, failure: &Event, code: i64) {
     for text in [failure.text("message"), &why] {
         assert!(text.contains("shell") && text.contains(meaning), "{id}, {code}: {text}");
     }
-}
-
-#[test]
-fn crash_04_it_dies_with_calls_in_flight_and_calls_waiting() {
-    let row = Row::new("CRASH-04");
-    let more = |while_restarting: &str| {
-        format!("[calls]\nconcurrency = 20\nwhile_restarting = \"{while_restarting}\"\n{AT_ONCE}")
-    };
-    row.chaos_with("waits", "on take { at took }\nserve", &more("wait"));
-    row.chaos_with("fails", "on take { at took }\nserve", &more("fail"));
-    let run = row.run();
-    let mut generation = [0, 0];
-    race(|round| {
-        for (at, id) in ["waits", "fails"].into_iter().enumerate() {
-            generation[at] = run.active_above(id, generation[at]).generation;
-            let mut client = run.attach(id);
-            let sent: Vec<u64> = (0..20).map(|_| client.send("take", &json!({}))).collect();
-            let pid = (0..20).map(|_| row.gates().report("took").pid).last().unwrap();
-            let waiting: Vec<u64> =
-                (0..20).map(|n| client.send("echo", &json!({"round": round, "n": n}))).collect();
-            wait_until("all are accepted", || run.plugin(id)["in_flight"] == 40);
-            let killed = Stopwatch::new();
-            signal(&row, pid, libc::SIGKILL);
-            for call in sent {
-                let error = client.answer(call).unwrap_err();
-                assert_eq!((error.code, error.class()), (-31003, "signal"), "{id}: {error:?}");
-                assert_eq!(error.data["sent"], true, "{id}: {error:?}");
-                assert_eq!(error.data["generation"], generation[at], "{id}: {error:?}");
-            }
-            if round == 0 {
-                row.measured(&format!("20 callers of `{id}` told"), killed.elapsed());
-            }
-            for (n, call) in waiting.into_iter().enumerate() {
-                match (id, client.answer(call)) {
-                    ("waits", Ok(result)) => {
-                        let result: Value = serde_json::from_str(result.get()).unwrap();
-                        assert_eq!(result, json!({"round": round, "n": n}));
-                    }
-                    ("fails", Err(error)) => {
-                        assert_eq!(error.data["sent"], false, "{error:?}");
-                        assert_eq!(error.data["retryable"], true, "{error:?}");
-                    }
-                    (_, outcome) => panic!("{id}: {outcome:?}"),
-                }
-            }
-        }
-    });
-    row.witness("20 calls were reported by the plugin, and 40 were open when it was killed");
 }
 
 #[test]

@@ -227,7 +227,11 @@ static CALLS: Section = table(
             "What a call does while the plugin is not up.",
         )
         .default("wait"),
-        key("idempotent", Kind::Globs, "Methods that may be sent again after a crash.").later(),
+        key(
+            "idempotent",
+            Kind::Globs,
+            "Methods that may be sent again after a crash; `tool:NAME` for a tool of an MCP server.",
+        ),
     ],
 );
 

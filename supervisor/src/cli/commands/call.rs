@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::Ended;
 use super::params::params;
-use crate::cli::args::CallArgs;
+use crate::cli::args::{CallArgs, Wish};
 use crate::cli::exit::Exit;
 use crate::cli::render::{Screen, json};
 use crate::cli::trouble::Trouble;
@@ -28,8 +28,9 @@ pub(super) async fn run(args: &CallArgs, dir: &Path, screen: &mut Screen) -> End
         None => (args.method.as_str(), given),
     };
     let failed = |error| Trouble::of_call(&args.plugin, error);
+    let wish = args.while_restarting.map(Wish::word);
     let mut client =
-        AttachClient::connect(dir, &args.plugin, args.deadline).await.map_err(failed)?;
+        AttachClient::connect_with(dir, &args.plugin, args.deadline, wish).await.map_err(failed)?;
     let result = if args.all {
         all_pages(&mut client, method, &given).await
     } else {

@@ -188,6 +188,13 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
             (Warn, with("an error that answers nothing", "", &f.text("message")))
         }
         "wire.violation" => (Warn, with("it broke its protocol", "", &f.text("what"))),
+        "call.kept_for_replay" => (
+            Info,
+            format!(
+                "{} that may be made twice, kept for the next run",
+                count(f.number("n"), "call", "calls")
+            ),
+        ),
         "mcp.list_changed" => (Info, format!("its list of {} changed", f.text("kind"))),
         "log.trouble" => (Warn, with("trouble with the log files", "", &f.text("message"))),
         "log.dropped" => {

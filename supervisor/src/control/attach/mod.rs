@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outboard_core::Time;
+use outboard_core::{Time, WhileRestarting};
 use outboard_wire::error::Callee;
 use outboard_wire::{CallError, DEFAULT_MAX_DEPTH, Framer, Id, Item, Message, decode};
 use serde::Deserialize;
@@ -23,7 +23,7 @@ use self::client::Client;
 use super::reserve::{self, Reserve, Spent};
 use super::socket::{BindError, BoundSocket, peer_uid};
 use super::{ATTACH_SOCKET, MAX_MESSAGE};
-use crate::host::{Answer, Call, Slot, Supervisor, Token};
+use crate::host::{Answer, Call, Caller, More, Slot, Supervisor, Token};
 use crate::nearest::nearest;
 
 mod client;
@@ -131,9 +131,11 @@ fn turn_away(stream: &UnixStream) {
 /// What a connection is attached to, once its first line has said so.
 struct Session {
     slot: Arc<Slot>,
-    caller: &'static str,
+    caller: Caller,
     /// For calls of this connection; `None` leaves their end to the client.
     deadline: Option<Duration>,
+    /// What calls of this connection do while the plugin is not up; `None` leaves it to the manifest.
+    while_restarting: Option<WhileRestarting>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +146,15 @@ struct Attach {
     caller: Option<String>,
     #[serde(default)]
     deadline_ms: Option<u64>,
+    #[serde(default)]
+    while_restarting: Option<Wish>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Wish {
+    Fail,
+    Wait,
 }
 
 async fn serve(stream: UnixStream, supervisor: &Supervisor) {
@@ -184,16 +195,12 @@ async fn serve(stream: UnixStream, supervisor: &Supervisor) {
     }
     if let Some(session) = session {
         session.slot.detach();
-        let mine = |token: &Token| matches!(token, Token::Client(owner, _) if is(owner, &client));
+        let mine = |token: &Token| token.belongs_to(&client);
         session.slot.cancel_where(&mine, "caller");
     }
     client.end();
     // What it is still owed is written unless it has gone; it cannot hold this up for ever.
     drop(tokio::time::timeout(FIRST_LINE, writing).await);
-}
-
-fn is(owner: &Arc<dyn Answer>, client: &Arc<Client>) -> bool {
-    std::ptr::addr_eq(Arc::as_ptr(owner), Arc::as_ptr(client))
 }
 
 /// Handles one line; false ends the connection.
@@ -280,14 +287,18 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
     client.answer(&id, Ok(&result.to_string()));
     slot.attach();
     let caller = match attach.caller.as_deref() {
-        Some("cli") => "cli",
-        Some(_) | None => "api:attach",
+        Some("cli") => Caller::client("cli"),
+        Some(_) | None => Caller::client("api:attach"),
     };
     let deadline = match attach.deadline_ms {
         Some(ms) => Some(Duration::from_millis(ms)),
         None => manifest.calls.attach_deadline,
     };
-    Some(Session { slot, caller, deadline })
+    let while_restarting = attach.while_restarting.map(|wish| match wish {
+        Wish::Fail => WhileRestarting::Fail,
+        Wish::Wait => WhileRestarting::Wait,
+    });
+    Some(Session { slot, caller, deadline, while_restarting })
 }
 
 fn message_of(
@@ -310,13 +321,18 @@ fn message_of(
                 params: params.map_or("", |p| p.get()).into(),
                 deadline: session.deadline.map(|span| began + span),
                 began,
-                caller: session.caller,
+                caller: session.caller.clone(),
                 token: Token::Client(client.clone(), id),
+                more: session
+                    .while_restarting
+                    .map(|wish| Box::new(More { while_restarting: Some(wish), ..More::default() })),
             });
         }
         Message::Notification { method, params } => {
             if let Some(id) = cancelled(&method, params) {
-                let wanted = |token: &Token| matches!(token, Token::Client(owner, own) if is(owner, client) && *own == id);
+                let wanted = |token: &Token| {
+                    token.belongs_to(client) && matches!(token, Token::Client(_, own) if *own == id)
+                };
                 session.slot.cancel_where(&wanted, "caller");
                 return;
             }

@@ -1,12 +1,14 @@
 //! Calls on their way in: taken, refused in words, taken back.
 
+use std::borrow::Cow;
+
 use outboard_core::Time;
 use outboard_wire::CallError;
-use outboard_wire::dialect::{CallCx, CallRefusal, Meta};
+use outboard_wire::dialect::{CallCx, CallRefusal};
 use outboard_wire::error::Callee;
 use outboard_wire::peer::{NewCall, Refusal};
 
-use super::super::call::{Call, Token};
+use super::super::call::{Call, More, Token};
 use super::{Link, Pending, State};
 use crate::nearest::nearest;
 
@@ -15,10 +17,10 @@ impl Link {
     ///
     /// # Errors
     /// The call itself, unregistered: the caller asks the route again.
-    pub(crate) fn call(&self, call: Call) -> Result<(), Call> {
+    pub(crate) fn call(&self, call: Call) -> Result<(), Box<Call>> {
         let mut state = self.state();
         if !state.accepting {
-            return Err(call);
+            return Err(Box::new(call));
         }
         self.slot.stats.calls.add(1);
         self.register(&mut state, call, false);
@@ -45,31 +47,49 @@ impl Link {
     }
 
     fn register(&self, state: &mut State, call: Call, waited: bool) {
-        let Call { method, params, deadline, began, caller, token } = call;
-        let remaining = deadline.map(|at| at.since(self.clock.now()));
-        let meta = Meta { caller: Some(caller), ..Meta::default() };
+        let Call { method, params, deadline, began, caller, token, mut more } = call;
+        let key = more.as_ref().and_then(|more| more.key.as_deref());
+        let idempotent = state.again.covers(&method, &params, key);
         let works = state.dialect.counts_as_work(&method);
         let State { peer, dialect, .. } = state;
-        let (written_method, written_params) =
-            match dialect.call(&method, &params, &CallCx { meta, remaining }) {
-                Ok(written) => written,
-                Err(refusal) => {
-                    return token.fail(self.call_refused(&method, refusal, dialect.methods()));
-                }
-            };
+        let cx = CallCx {
+            meta: More::meta(more.as_deref(), &caller),
+            remaining: deadline.map(|at| at.since(self.clock.now())),
+        };
+        let (written_method, written_params) = match dialect.call(&method, &params, &cx) {
+            Ok(written) => written,
+            Err(refusal) => {
+                let error = self.call_refused(&method, refusal, dialect.methods());
+                return Pending { began, caller, token, more }.refuse(error);
+            }
+        };
         let new = NewCall {
             method: &written_method,
             params: &written_params,
             deadline: deadline.map(Time::since_start),
+            turn: caller.turn(),
             works,
             control: false,
         };
-        let (now, pending) = (began.since_start(), Pending { began, caller, token });
+        if idempotent {
+            more.get_or_insert_default().idempotent = true;
+        }
+        let (now, pending) = (began.since_start(), Pending { began, caller, token, more });
         let accepted =
             if waited { peer.readmit(now, new, pending) } else { peer.call(now, new, pending) };
         match accepted {
-            Ok(_) => self.kick.notify_one(),
-            Err((refusal, pending)) => pending.token.fail(self.refused(state, &refusal)),
+            Ok(id) => {
+                self.kick.notify_one();
+                let differs = matches!(written_params, Cow::Owned(_));
+                if idempotent || differs {
+                    let bound = peer.limits().queue_bytes;
+                    let given = self.keeping.keep(method, params, bound);
+                    if let Some(pending) = peer.token_mut(id) {
+                        pending.more.get_or_insert_default().given = given;
+                    }
+                }
+            }
+            Err((refusal, pending)) => pending.refuse(self.refused(state, &refusal)),
         }
     }
 
@@ -90,7 +110,11 @@ impl Link {
     }
 
     pub(super) fn refused(&self, state: &State, refusal: &Refusal) -> CallError {
-        CallError::refused(self.callee(), refusal, state.peer.limits())
+        let error = CallError::refused(self.callee(), refusal, state.peer.limits());
+        match (refusal, state.pace.until_one_ends(state.peer.in_flight())) {
+            (Refusal::Overloaded(_), Some(after)) => error.with_retry_after(after),
+            (Refusal::Overloaded(_) | Refusal::TooLarge { .. } | Refusal::TooDeep, _) => error,
+        }
     }
 
     pub(super) fn callee(&self) -> Callee<'_> {
@@ -129,9 +153,20 @@ impl Link {
         if cancelled.sent {
             state.asks.extend(cancel.ask);
         }
-        let error = CallError::cancelled(self.callee(), cancelled.sent);
-        cancelled.token.token.fail(error);
+        let Pending { token, more, .. } = cancelled.token;
+        let sent = cancelled.sent || More::attempt(more.as_deref()) > 1;
+        token.fail(CallError::cancelled(self.callee(), sent));
         self.run_asks(state);
         self.check_drained(state);
+    }
+}
+
+impl Pending {
+    /// Ends a call of which nothing was written; a first attempt's end is the last word on it.
+    fn refuse(self, error: CallError) {
+        match self.more.and_then(|more| more.first) {
+            Some(first) => self.token.fail(first),
+            None => self.token.fail(error),
+        }
     }
 }

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::super::call::Token;
 use super::super::happening::Happening;
 use super::super::view::LogSource;
+use super::again::Again;
 use super::junk::error_text;
 use super::{END_TOGETHER, Link, State, lock, read_now};
 
@@ -157,7 +158,8 @@ impl Link {
                 if state.over {
                     return;
                 }
-                state.last_life = Some(self.clock.now());
+                let now = self.clock.now();
+                state.last_life = Some(now);
                 match state.peer.resolve(&id) {
                     Resolved::Pending(Answered { id, token: pending, method, .. }) => {
                         match pending.token {
@@ -165,6 +167,7 @@ impl Link {
                                 self.tagged(&mut state, id, tag, outcome.as_ref().map(|raw| *raw))
                             }
                             token => {
+                                state.pace.one_ended(now.since(pending.began));
                                 let reply = state.dialect.reply(&method, outcome);
                                 self.check_drained(&mut state);
                                 let more = state.peer.output_pending();
@@ -352,6 +355,7 @@ impl Link {
             .concurrency
             .map_or(manifest.calls.concurrency, |n| manifest.calls.concurrency.min(n));
         state.peer.limits_mut().concurrency = concurrency as usize;
+        state.again = Again::new(&manifest.calls.idempotent, facts);
         {
             let mut told = self.slot.told();
             told.protocol = Some(self.slot.log.mask(facts.protocol.clone()));

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use outboard_core::{Class, Event, Exit, Settle, StopReason};
+use outboard_core::{Event, Exit, Settle, StopReason, Time, WhileRestarting};
 use outboard_wire::CallError;
 use outboard_wire::dialect::{Ask, OpenRetry, Stop, StopCx, Tag};
 use outboard_wire::error::Exit as WireExit;
 use outboard_wire::peer::Settled;
 
-use super::super::call::{Call, Token};
+use super::super::call::{Call, More, Token};
 use super::super::slot::Slot;
 use super::super::view::LostCall;
 use super::{Draining, Link, Pending, State, Stdin};
@@ -101,10 +101,11 @@ impl Link {
         }
     }
 
-    /// Settles every pending call with its reason, each exactly once. Those of which no byte was written are given
-    /// back when `keep_unsent`: the next generation may take them.
+    /// Settles every pending call with its reason, each exactly once. Given back are those that the next generation may
+    /// take: what was not written and may wait, `usual` being the word of the manifest on that; and what was sent, may
+    /// wait, and may be done twice.
     #[must_use]
-    pub(crate) fn settle_all(&self, why: &Settle, keep_unsent: bool) -> Vec<Call> {
+    pub(crate) fn settle_all(&self, why: &Settle, usual: WhileRestarting) -> Vec<Call> {
         let settled = {
             let mut state = self.state();
             state.accepting = false;
@@ -112,50 +113,61 @@ impl Link {
         };
         let last_words = self.slot.words().last(10, |text| self.slot.log.mask(text));
         let now = self.clock.now();
-        let mut unsent = Vec::new();
-        for one in settled {
+        let mut back = Vec::new();
+        for mut one in settled {
             if matches!(one.token.token, Token::Tagged(_)) {
                 continue;
             }
-            if keep_unsent && !one.sent && one.params.is_some() {
-                unsent.extend(call_again(one));
+            let fate = fate(&one, usual, now);
+            if fate == Fate::Waits {
+                back.extend(call_again(one));
                 continue;
             }
-            let Settled { token: Pending { began, token, .. }, sent, method, .. } = one;
-            let after = now.since(began);
-            let error = match why {
-                Settle::Stopped(reason) => {
-                    self.slot.with_refusal(|r| r.shutting_down(*reason, sent))
-                }
-                Settle::Crashed { class, exit } => {
-                    self.slot.remember_lost(
-                        self.generation,
-                        LostCall { method: method.to_string(), after, sent },
-                    );
-                    self.crashed(*class, exit.as_ref(), sent, after, &last_words)
-                }
-            };
-            token.fail(error);
+            let error = self.end_of(&one, why, now, &last_words);
+            if fate == Fate::GoesAgain {
+                one.token.more.get_or_insert_default().first = Some(error);
+                back.extend(call_again(one));
+                continue;
+            }
+            if matches!(why, Settle::Crashed { .. }) {
+                let Settled { token: Pending { began, .. }, sent, method, .. } = &one;
+                let lost =
+                    LostCall { method: method.to_string(), after: now.since(*began), sent: *sent };
+                self.slot.remember_lost(self.generation, lost);
+            }
+            one.token.token.fail(error);
         }
-        unsent
+        back
     }
 
-    fn crashed(
+    /// What the end of this generation is to one call.
+    fn end_of(
         &self,
-        class: Class,
-        exit: Option<&Exit>,
-        sent: bool,
-        after: Duration,
+        one: &Settled<Pending>,
+        why: &Settle,
+        now: Time,
         last_words: &[String],
     ) -> CallError {
-        let mut error = CallError::crashed(self.callee(), observe::class(class), sent, false)
-            .with_elapsed(after)
-            .with_stderr(last_words.to_vec());
-        if let Some(exit) = exit {
-            let message = format!("{}: {}", error.message(), observe::exit_text(exit));
-            error = error.with_message(message).with_exit(exit_on_the_wire(exit));
-        }
-        error
+        let Pending { began, more, .. } = &one.token;
+        let attempt = More::attempt(more.as_deref());
+        let sent = one.sent || attempt > 1;
+        let error = match why {
+            Settle::Stopped(reason) => self.slot.with_refusal(|r| r.shutting_down(*reason, sent)),
+            Settle::Crashed { class, exit } => {
+                let idempotent = more.as_ref().is_some_and(|more| more.idempotent);
+                let error =
+                    CallError::crashed(self.callee(), observe::class(*class), sent, idempotent)
+                        .with_stderr(last_words.to_vec());
+                match exit {
+                    Some(exit) => {
+                        let message = format!("{}: {}", error.message(), observe::exit_text(exit));
+                        error.with_message(message).with_exit(exit_on_the_wire(exit))
+                    }
+                    None => error,
+                }
+            }
+        };
+        error.with_attempt(attempt).with_elapsed(now.since(*began))
     }
 
     /// The generation is over: its tasks end, and what still arrives is nobody's.
@@ -169,21 +181,55 @@ impl Link {
     }
 }
 
-/// An unwritten call as it was before it was given to the link.
+/// What becomes of a call whose generation has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Nothing of it was written: it waits for the next generation.
+    Waits,
+    /// It was written, and is made once more.
+    GoesAgain,
+    Ends,
+}
+
+fn fate(one: &Settled<Pending>, usual: WhileRestarting, now: Time) -> Fate {
+    let more = one.token.more.as_deref();
+    let waits = more.and_then(|more| more.while_restarting).unwrap_or(usual);
+    let given = more.is_some_and(|more| more.given.is_some());
+    if waits == WhileRestarting::Fail {
+        return Fate::Ends;
+    }
+    if !one.sent {
+        return if given || one.params.is_some() { Fate::Waits } else { Fate::Ends };
+    }
+    let has_time = one.deadline.is_none_or(|at| Time::from_start(at) > now);
+    match more {
+        Some(more) if more.idempotent && more.first.is_none() && given && has_time => {
+            Fate::GoesAgain
+        }
+        Some(_) | None => Fate::Ends,
+    }
+}
+
+/// A call as it was before it was given to the link; `None` for the dialect's own.
 fn call_again(settled: Settled<Pending>) -> Option<Call> {
-    let Settled { token: Pending { began, caller, token }, method, params, deadline, .. } = settled;
+    let Settled { token: pending, method, params, deadline, .. } = settled;
+    let Pending { began, caller, token, mut more } = pending;
     if matches!(token, Token::Tagged(_)) {
         return None;
     }
-    let deadline = deadline.map(outboard_core::Time::from_start);
-    Some(Call { method: (*method).into(), params: params?, deadline, began, caller, token })
+    let (method, params) = match more.as_mut().and_then(|more| more.given.take()) {
+        Some(given) => given.take(),
+        None => ((*method).into(), params?),
+    };
+    let deadline = deadline.map(Time::from_start);
+    Some(Call { method, params, deadline, began, caller, token, more })
 }
 
 /// Ends calls that may not wait.
 pub(crate) fn refuse_all(slot: &Slot, calls: Vec<Call>, reason: StopReason) {
     for call in calls {
         let error = slot.with_refusal(|refusal| refusal.shutting_down(reason, false));
-        call.token.fail(error);
+        call.refuse(error);
     }
 }
 

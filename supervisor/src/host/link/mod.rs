@@ -4,11 +4,13 @@
 //! is behind one mutex that is held for microseconds. The lifecycle hears of it by [`Happening`]s; calls never pass
 //! through the dispatcher.
 
+mod again;
 mod calls;
 mod inbound;
 mod junk;
 mod ladder;
 mod outbound;
+mod pace;
 mod stderr;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,7 +23,8 @@ use outboard_wire::peer::{Limits, Peer};
 use tokio::net::unix::pipe;
 use tokio::sync::{Notify, oneshot};
 
-use super::call::Token;
+use super::call::{Keeping, More, Token};
+use super::caller::Caller;
 use super::clock::Clock;
 use super::happening::{Happening, Happenings};
 use super::noise::Noise;
@@ -30,8 +33,10 @@ use super::record::Recorder;
 use super::slot::Slot;
 use super::throttle::Throttle;
 
+use again::Again;
 pub(super) use inbound::Pumped;
 pub(super) use ladder::refuse_all;
+use pace::Pace;
 
 /// One generation's link.
 pub(crate) struct Link {
@@ -46,6 +51,8 @@ pub(crate) struct Link {
     framer: Mutex<Framer>,
     said: Mutex<stderr::Said>,
     state: Mutex<State>,
+    /// What is kept of calls that may be made again.
+    keeping: Keeping,
     /// Something is to be written, or a deadline is nearer than the writer knows.
     kick: Notify,
     /// stdin is to be closed, or the link is over.
@@ -64,6 +71,10 @@ struct State {
     /// New calls are taken: from the opening until the drain, the death or the break.
     accepting: bool,
     opened: bool,
+    /// Which calls may be made again.
+    again: Again,
+    /// How fast calls end, for those that are refused.
+    pace: Pace,
     /// The plugin said that it supports `drain`.
     drains: bool,
     stdin: Stdin,
@@ -111,8 +122,9 @@ struct Draining {
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) began: Time,
-    pub(crate) caller: &'static str,
+    pub(crate) caller: Caller,
     pub(crate) token: Token,
+    pub(crate) more: Option<Box<More>>,
 }
 
 /// The pieces a link is made of.
@@ -159,6 +171,8 @@ impl Link {
             asks: Vec::new(),
             accepting: false,
             opened: false,
+            again: Again::default(),
+            pace: Pace::default(),
             drains: false,
             stdin: Stdin::Open,
             over: false,
@@ -189,6 +203,7 @@ impl Link {
             framer: Mutex::new(framer),
             said: Mutex::new(said),
             state: Mutex::new(state),
+            keeping: Keeping::default(),
             kick: Notify::new(),
             strict,
             max_depth,

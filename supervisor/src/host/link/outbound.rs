@@ -12,7 +12,8 @@ use outboard_wire::{CallError, Id};
 use serde_json::json;
 use tokio::net::unix::pipe;
 
-use super::super::call::Token;
+use super::super::call::{More, Token};
+use super::super::caller::Caller;
 use super::{Link, Pending, Probe, State, Stdin};
 
 /// A writer's buffer larger than this is given back once it is empty.
@@ -168,7 +169,7 @@ impl Link {
         let mut expired: Vec<Expired<Pending>> = Vec::new();
         let mut state = self.state();
         state.peer.expire(now.since_start(), &mut expired);
-        for Expired { id, token: Pending { began, token, .. }, sent, method, .. } in expired {
+        for Expired { id, token: Pending { began, token, more, .. }, sent, method, .. } in expired {
             if let Token::Tagged(tag) = token {
                 let State { dialect, asks, .. } = &mut *state;
                 dialect.on_tag_timeout(tag, asks);
@@ -182,8 +183,12 @@ impl Link {
                     drop(state.peer.cancel(id, false));
                 }
             }
-            let error = CallError::deadline_exceeded(self.callee(), sent, false);
-            token.fail(error.with_elapsed(now.since(began)));
+            // What was sent once and died of it counts as sent, wherever the second attempt stands.
+            let attempt = More::attempt(more.as_deref());
+            let idempotent = more.is_some_and(|more| more.idempotent);
+            let error =
+                CallError::deadline_exceeded(self.callee(), sent || attempt > 1, idempotent);
+            token.fail(error.with_attempt(attempt).with_elapsed(now.since(began)));
         }
         self.run_asks(&mut state);
         self.check_drained(&mut state);
@@ -270,8 +275,10 @@ impl Link {
         let began = self.clock.now();
         let now = began.since_start();
         let deadline = budget.map(|budget| now + budget);
-        let call = NewCall { method, params, deadline, works: false, control: true };
-        match state.peer.call(now, call, Pending { began, caller: "", token: Token::Tagged(tag) }) {
+        let call = NewCall { method, params, deadline, turn: 0, works: false, control: true };
+        let pending =
+            Pending { began, caller: Caller::shared(""), token: Token::Tagged(tag), more: None };
+        match state.peer.call(now, call, pending) {
             Ok(id) => {
                 if matches!(tag, Tag::Probe { .. }) {
                     state.probe = Some(Probe { id, written: None });

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::deadlines::nanos;
 use super::table::{Call, Place, Slot};
+use super::waiting::Turn;
 use super::{MAX_ABANDONED, MAX_LATE, NewCall, Peer, Refusal, is_open};
 use crate::encode;
 use crate::json::depth_within;
@@ -30,7 +31,7 @@ impl<T> Peer<T> {
                 self.released += 1;
                 Place::Lane(self.data.push(id, write))
             } else {
-                Place::Waiting(self.waiting.push(id, write))
+                Place::Waiting(self.waiting.push(call.turn, id, write))
             }
         };
         let deadline = call.deadline.map(nanos);
@@ -40,6 +41,7 @@ impl<T> Peer<T> {
         }
         self.table.insert(Call {
             id,
+            turn: call.turn,
             works: call.works,
             control: call.control,
             place,
@@ -57,12 +59,24 @@ impl<T> Peer<T> {
             return Ok(());
         }
         if self.in_flight >= self.limits.in_flight {
-            return Err(Refusal::Overloaded("pending"));
+            let room = self.in_flight < with_reserve(self.limits.in_flight);
+            if !room || !self.is_newcomer(call.turn) {
+                return Err(Refusal::Overloaded("pending"));
+            }
         }
         if self.released >= self.limits.concurrency && !self.limits.queue_calls {
             return Err(Refusal::Overloaded("concurrency"));
         }
-        self.admit_queue(bytes)
+        self.admit_queue(bytes).or_else(|refusal| {
+            let room = self.queued_bytes() + bytes <= with_reserve(self.limits.queue_bytes)
+                && self.queued_frames() < with_reserve(self.limits.queue_frames);
+            if room && self.is_newcomer(call.turn) { Ok(()) } else { Err(refusal) }
+        })
+    }
+
+    /// This caller has no call open. Looks at all calls: asked only where a bound is reached.
+    fn is_newcomer(&self, turn: Turn) -> bool {
+        !self.table.calls().any(|call| !call.control && call.turn == turn)
     }
 
     pub(super) fn admit_frame(&self, bytes: usize, params: &str) -> Result<(), Refusal> {
@@ -97,19 +111,17 @@ impl<T> Peer<T> {
 
     /// Lets waiting calls into their lane as far as the concurrency limit allows.
     pub(super) fn release(&mut self) {
-        if !self.can_release() {
-            return;
-        }
         while self.can_release() {
-            let Some((id, range)) = self.waiting.pop() else { break };
-            let waiting = &self.waiting;
-            let ticket = self.data.push(id, |out| out.extend_from_slice(waiting.slice(range)));
+            let data = &mut self.data;
+            let taken = self
+                .waiting
+                .take(|id, frame| (id, data.push(id, |out| out.extend_from_slice(frame))));
+            let Some((id, ticket)) = taken else { break };
             if let Some(call) = self.table.pending_mut(id) {
                 call.place = Place::Lane(ticket);
             }
             self.released += 1;
         }
-        self.waiting.settle();
     }
 
     /// Takes a pending call from its caller, and out of the queue if it is still there. Second: it was sent.
@@ -148,7 +160,7 @@ impl<T> Peer<T> {
     /// The params of a call whose frame still lies in its lane, read back from there.
     pub(super) fn unwritten_params(&self, call: &Call<T>) -> Option<Box<str>> {
         let frame = match call.place {
-            Place::Waiting(ticket) => self.waiting.frame(ticket),
+            Place::Waiting(ticket) => self.waiting.frame(call.turn, ticket),
             Place::Lane(ticket) if call.control => self.control.frame(ticket),
             Place::Lane(ticket) => self.data.frame(ticket),
             Place::Out { .. } => None,
@@ -164,7 +176,7 @@ impl<T> Peer<T> {
 
     pub(super) fn withdraw(&mut self, call: &Call<T>) {
         match call.place {
-            Place::Waiting(ticket) => self.waiting.withdraw(ticket),
+            Place::Waiting(ticket) => self.waiting.withdraw(call.turn, ticket),
             Place::Lane(ticket) if call.control => self.control.withdraw(ticket),
             Place::Lane(ticket) => self.data.withdraw(ticket),
             Place::Out { .. } => {}
@@ -173,18 +185,17 @@ impl<T> Peer<T> {
 
     pub(super) fn compact(&mut self) {
         let table = &mut self.table;
-        for (lane, is_waiting) in
-            [(&mut self.control, false), (&mut self.data, false), (&mut self.waiting, true)]
-        {
+        let mut moved = |id, place| {
+            if let Some(call) = table.pending_mut(id) {
+                call.place = place;
+            }
+        };
+        for lane in [&mut self.control, &mut self.data] {
             if lane.is_sparse() {
-                lane.compact(|id, ticket| {
-                    if let Some(call) = table.pending_mut(id) {
-                        call.place =
-                            if is_waiting { Place::Waiting(ticket) } else { Place::Lane(ticket) };
-                    }
-                });
+                lane.compact(|id, ticket| moved(id, Place::Lane(ticket)));
             }
         }
+        self.waiting.compact(|id, ticket| moved(id, Place::Waiting(ticket)));
     }
 
     pub(super) fn remember_abandoned(&mut self, id: u32) {
@@ -217,4 +228,9 @@ impl<T> Peer<T> {
         }
         self.late.push_back(id);
     }
+}
+
+/// A bound, and what is kept beyond it for callers that have nothing open.
+fn with_reserve(bound: usize) -> usize {
+    bound.saturating_add(bound.div_ceil(8))
 }

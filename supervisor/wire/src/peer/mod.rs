@@ -13,8 +13,8 @@
 //!
 //! Two lanes: frames of the control lane go before those of the data lane, never into the middle of one. Within a
 //! lane, frames leave in the order they were accepted. A call above the concurrency limit waits before its lane, and
-//! is accepted into it when another one ends; answers and notifications pass it by, because the plugin may need just
-//! those to end the call it is busy with.
+//! is accepted into it when another one ends: by turns between callers, in order within one. Answers and notifications
+//! pass it by, because the plugin may need just those to end the call it is busy with.
 
 mod books;
 mod copy;
@@ -25,6 +25,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod types;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -38,6 +39,8 @@ use lane::Lane;
 use names::Names;
 use table::{Call, Place, Slot, Table};
 pub use types::{Answered, Cancelled, Expired, Limits, NewCall, Refusal, Resolved, Settled};
+pub use waiting::Turn;
+use waiting::Waiting;
 
 /// Bytes of data-lane frames handed to the writer at once, so that the control lane never waits behind more.
 const TAKE: usize = 64 << 10;
@@ -56,7 +59,7 @@ pub struct Peer<T> {
     control: Lane,
     data: Lane,
     /// Calls above the concurrency limit.
-    waiting: Lane,
+    waiting: Waiting,
     /// Bytes handed to the writer, and bytes it has written, since the link began.
     taken: u64,
     written: u64,
@@ -84,7 +87,7 @@ impl<T> Peer<T> {
             table: Table::new(),
             control: Lane::default(),
             data: Lane::default(),
-            waiting: Lane::default(),
+            waiting: Waiting::default(),
             taken: 0,
             written: 0,
             deadlines: Deadlines::default(),
@@ -436,6 +439,11 @@ impl<T> Peer<T> {
         self.table.pending(id).map(|call| &call.token)
     }
 
+    /// The same, to be changed.
+    pub fn token_mut(&mut self, id: u32) -> Option<&mut T> {
+        self.table.pending_mut(id).map(|call| &mut call.token)
+    }
+
     /// The ids of the pending calls whose tokens `wanted` names. Looks at each.
     #[must_use]
     pub fn find(&self, wanted: impl Fn(&T) -> bool) -> Vec<u32> {
@@ -444,9 +452,9 @@ impl<T> Peer<T> {
 
     /// Gives back memory that a busy time left behind. For a link that has gone quiet.
     pub fn relax(&mut self) {
-        for lane in [&mut self.control, &mut self.data, &mut self.waiting] {
-            lane.relax();
-        }
+        self.control.relax();
+        self.data.relax();
+        self.waiting.relax();
         self.table.relax();
         self.deadlines.relax();
         self.abandoned_order.shrink_to_fit();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::deadlines::Nanos;
 use super::lane::Ticket;
+use super::waiting::Turn;
 
 /// The largest id that is ever given out; the next one is 1 again.
 const LAST_ID: u32 = i32::MAX as u32;
@@ -36,6 +37,7 @@ pub(super) enum Slot<T> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Call<T> {
     pub(super) id: u32,
+    pub(super) turn: Turn,
     pub(super) works: bool,
     pub(super) control: bool,
     pub(super) place: Place,
@@ -139,6 +141,7 @@ impl<T> Table<T> {
             Slot::Abandoned { id, works } => Slot::Abandoned { id: *id, works: *works },
             Slot::Pending(call) => Slot::Pending(Call {
                 id: call.id,
+                turn: call.turn,
                 works: call.works,
                 control: call.control,
                 place: call.place,

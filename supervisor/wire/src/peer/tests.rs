@@ -7,7 +7,7 @@ fn at(ms: u64) -> Duration {
 }
 
 fn work(method: &str) -> NewCall<'_> {
-    NewCall { method, params: "{}", deadline: None, works: true, control: false }
+    NewCall { method, params: "{}", deadline: None, turn: 0, works: true, control: false }
 }
 
 fn control(method: &str) -> NewCall<'_> {
@@ -124,6 +124,68 @@ fn calls_above_the_limit_wait_and_each_answer_lets_one_go() {
     peer.limits_mut().concurrency = 9;
     assert!(peer.output_pending());
     assert_eq!(pump(&mut peer), ["d"]);
+}
+
+#[test]
+fn callers_that_wait_go_by_turns() {
+    let mut peer = peer(|l| l.concurrency = 1);
+    let of = |turn, method| NewCall { turn, ..work(method) };
+    let running = peer.call(T0, of(1, "a1"), "").unwrap();
+    for method in ["a2", "a3", "a4"] {
+        peer.call(T0, of(1, method), "").unwrap();
+    }
+    let gone = peer.call(T0, of(2, "b1"), "").unwrap();
+    peer.call(T0, of(2, "b2"), "").unwrap();
+    peer.call(T0, of(3, "c1"), "").unwrap();
+    peer.cancel(gone, true).unwrap();
+    assert_eq!(pump(&mut peer), ["a1"]);
+    let mut order = Vec::new();
+    let mut id = running;
+    for _ in 0..5 {
+        resolved(&mut peer, id).unwrap();
+        order.append(&mut pump(&mut peer));
+        id = peer.table.calls().find(|c| matches!(c.place, Place::Out { .. })).unwrap().id;
+    }
+    assert_eq!(order, ["a2", "b2", "c1", "a3", "a4"]);
+    assert_eq!(peer.waiting(), 0);
+}
+
+#[test]
+fn whoever_has_nothing_open_is_not_shut_out_by_one_that_fills_the_bounds() {
+    let mut peer = peer(|l| {
+        l.concurrency = 1;
+        l.in_flight = 16;
+    });
+    let of = |turn| NewCall { turn, ..work("a") };
+    for _ in 0..16 {
+        peer.call(T0, of(1), "").unwrap();
+    }
+    let refused = |peer: &mut Peer<&'static str>, turn| peer.call(T0, of(turn), "").unwrap_err().0;
+    assert_eq!(refused(&mut peer, 1), Refusal::Overloaded("pending"));
+    peer.call(T0, of(2), "").unwrap();
+    assert_eq!(refused(&mut peer, 2), Refusal::Overloaded("pending"), "it has one open now");
+    peer.call(T0, of(3), "").unwrap();
+    assert_eq!(refused(&mut peer, 4), Refusal::Overloaded("pending"), "an eighth, and no more");
+    assert_eq!(peer.in_flight(), 18);
+}
+
+#[test]
+fn a_full_queue_has_an_eighth_for_callers_that_have_nothing_open() {
+    for (class, bytes, frames) in [("queue_frames", 1 << 20, 8), ("queue_bytes", 8 * 60, 1024)] {
+        let mut peer = peer(|l| {
+            l.queue_bytes = bytes;
+            l.queue_frames = frames;
+        });
+        let of = |turn| NewCall { turn, ..work("a") };
+        let refusal = loop {
+            if let Err((refusal, _)) = peer.call(T0, of(1), "") {
+                break refusal;
+            }
+        };
+        assert_eq!(refusal, Refusal::Overloaded(class));
+        peer.call(T0, of(2), "").unwrap();
+        assert_eq!(peer.call(T0, of(3), "").unwrap_err().0, Refusal::Overloaded(class));
+    }
 }
 
 #[test]
@@ -441,6 +503,8 @@ mod model {
         marks: [Vec<u32>; 2],
         seen: [Vec<u32>; 2],
         calls_seen: Vec<u32>,
+        /// Whose turn each call takes.
+        turns: BTreeMap<u32, usize>,
         mark: u32,
     }
 
@@ -507,6 +571,7 @@ mod model {
                             method: if control { "control" } else { "data" },
                             params: &params,
                             deadline: deadline.map(at),
+                            turn: u32::try_from(size % 3).unwrap(),
                             works,
                             control,
                         };
@@ -520,6 +585,7 @@ mod model {
                                 world.last_id = id;
                                 world.issued += 1;
                                 world.accepted += bytes;
+                                world.turns.insert(id, size % 3);
                                 world.open.insert(id, Open { control, works, deadline, bytes });
                             }
                             Err((refusal, back)) => {
@@ -665,7 +731,10 @@ mod model {
             for lane in 0..2 {
                 prop_assert!(world.marks[lane].starts_with(&world.seen[lane]), "order within a lane is kept");
             }
-            prop_assert!(world.calls_seen.is_sorted(), "calls leave in the order they were accepted");
+            for turn in 0..3 {
+                let mine = world.calls_seen.iter().filter(|id| world.turns[id] == turn);
+                prop_assert!(mine.is_sorted(), "calls of one caller leave in the order they were accepted");
+            }
             for settled in peer.settle_all(false) {
                 let start = world.places.get(&settled.id).map(|(start, _)| *start);
                 prop_assert_eq!(settled.sent, start.is_some_and(|s| s < world.written), "call {}", settled.id);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::waiting::Turn;
+
 /// What one side of a link bears. Sizes are bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -14,7 +16,8 @@ pub struct Limits {
     pub max_send: usize,
     /// Nesting, the outer object counted as 1, both directions.
     pub max_depth: u32,
-    /// Pending calls, waiting ones included.
+    /// Pending calls, waiting ones included. A caller that has none open may go an eighth beyond it, and beyond the
+    /// bounds of the queue, so that others who fill them do not shut it out.
     pub in_flight: usize,
     /// Calls that the plugin gets at once.
     pub concurrency: usize,
@@ -51,6 +54,8 @@ pub struct NewCall<'a> {
     pub params: &'a str,
     /// A point in time since the host's start.
     pub deadline: Option<Duration>,
+    /// Whose turn it takes while it waits for the concurrency limit.
+    pub turn: Turn,
     /// It keeps the plugin busy while it is open.
     pub works: bool,
     /// Of the host itself (opening, probe, drain, shutdown): control lane, exempt from all limits but `max_send` and
