@@ -108,7 +108,6 @@ fn hand_12_many_calls_come_while_a_first_start_is_held() {
     warm.call("echo", &json!({})).unwrap();
     let mut patient = run.attach("geo");
     let mut hasty = run.try_attach("geo", Some(Duration::from_secs(1))).unwrap();
-    let mut refused = run.try_attach("geo", Some(Duration::from_secs(5))).unwrap();
     let holds = Holds::of(&run);
     let unread = unread_input(pid);
 
@@ -118,10 +117,10 @@ fn hand_12_many_calls_come_while_a_first_start_is_held() {
     let soon_over: Vec<u64> = (0..HASTY).map(|_| hasty.send("take", &json!({"n": -1}))).collect();
     wait_until("the wait is full", || run.plugin("geo")["in_flight"] == PATIENT + HASTY);
     let too_many: Vec<u64> =
-        (0..REFUSED).map(|_| refused.send("take", &json!({"n": -2}))).collect();
+        (0..REFUSED).map(|_| hasty.send("take", &json!({"n": -2}))).collect();
     let began_refusing = Stopwatch::new();
     for (number, id) in too_many.into_iter().enumerate() {
-        let error = refused.answer(id).unwrap_err();
+        let error = hasty.answer(id).unwrap_err();
         if number == 0 {
             row.measured("the first refusal", began_refusing.elapsed());
         }
@@ -149,6 +148,6 @@ fn hand_12_many_calls_come_while_a_first_start_is_held() {
         assert_eq!(patient.answer(id).unwrap().get(), format!("{{\"n\":{n}}}"));
     }
     assert_eq!(run.plugin("geo")["generation"], 1);
-    drop((patient, hasty, refused));
+    drop((patient, hasty));
     holds.are_back();
 }
