@@ -3,7 +3,6 @@
 //! A *fleet* is the cgroup of one run; it holds a *leaf* for each plugin and no process itself. Everything goes by the
 //! fleet's directory descriptor: the keeper knows no paths.
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -36,18 +35,10 @@ impl Fleet {
         &self.dir
     }
 
-    /// Makes a leaf with its limits. Limits of controllers that are not enabled are passed over: which are is known
-    /// from [`crate::Containment`], and whether that is acceptable is the brain's question.
-    pub(crate) fn leaf(&self, name: &CStr, limits: &CgroupLimits) -> nix::Result<Leaf> {
-        mkdirat(&self.dir, name, Mode::from_bits_truncate(0o755))?;
-        let leaf = Leaf { name: name.to_string_lossy().into_owned() };
-        match leaf.limit(self, limits) {
-            Ok(()) => Ok(leaf),
-            Err(e) => {
-                leaf.remove(self);
-                Err(e)
-            }
-        }
+    /// Makes a leaf without limits.
+    pub(crate) fn leaf(&self, name: String) -> nix::Result<Leaf> {
+        mkdirat(&self.dir, name.as_str(), Mode::from_bits_truncate(0o755))?;
+        Ok(Leaf { name })
     }
 
     /// Kills everything in all leaves.
@@ -86,7 +77,9 @@ pub(crate) struct Leaf {
 }
 
 impl Leaf {
-    fn limit(&self, fleet: &Fleet, limits: &CgroupLimits) -> nix::Result<()> {
+    /// Sets its limits. Limits of controllers that are not enabled are passed over: which are is known from
+    /// [`crate::Containment`], and whether that is acceptable is the brain's question.
+    pub(crate) fn limit(&self, fleet: &Fleet, limits: &CgroupLimits) -> nix::Result<()> {
         if let (Some(bytes), true) = (limits.memory, fleet.controllers.memory) {
             self.write(fleet, "memory.max", &bytes.to_string())?;
             // Swap would only move the limit; a kernel without swap accounting has no such file.

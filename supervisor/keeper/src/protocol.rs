@@ -1,7 +1,8 @@
 //! Messages between brain and keeper: fixed packets with a version, descriptors beside them.
 //!
-//! What is long (path, arguments, environment) travels in a sealed memory file (`blueprint`), because a `SEQPACKET`
-//! message ends near 200 KiB and a legal environment does not.
+//! The long half of a start (path, arguments, environment: `blueprint`) follows its packet in the same message while it
+//! is short, as it nearly always is. A longer one travels in a sealed memory file, because a `SEQPACKET` message ends near
+//! 200 KiB and a legal environment does not.
 
 use std::time::Duration;
 
@@ -9,10 +10,16 @@ use crate::order::{ExitStatus, Rusage, Step};
 use crate::settings::Controllers;
 
 /// Raised when the meaning of a packet changes.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
 
 /// Bytes of a packet.
 pub(crate) const SIZE: usize = 64;
+
+/// The longest blueprint that follows its packet: a few dozen orders of this length fit the socket's buffer.
+pub(crate) const INLINE: usize = 4096;
+
+/// The longest message.
+pub(crate) const LONGEST: usize = SIZE + INLINE;
 
 pub(crate) type Bytes = [u8; SIZE];
 
@@ -42,7 +49,8 @@ pub(crate) enum ToKeeper {
         fleet: bool,
         controllers: Controllers,
     },
-    /// Beside it: the blueprint, standard input, output, error, and the blueprint's further descriptors.
+    /// Behind it: the blueprint; where nothing is, a memory file with it comes first among the descriptors. Beside it:
+    /// standard input, output, error, and the blueprint's further descriptors.
     Spawn {
         key: u64,
     },

@@ -21,42 +21,47 @@ impl Glob {
         !self.0.contains(['*', '?'])
     }
 
-    /// Linear in the text for each star: no backtracking beyond the last star.
     pub fn matches(&self, text: &str) -> bool {
-        let pattern = self.0.as_bytes();
-        let text = text.as_bytes();
-        let (mut p, mut t) = (0, 0);
-        let mut retry: Option<(usize, usize)> = None;
-        while t < text.len() {
-            match pattern.get(p) {
-                Some(b'*') => {
-                    retry = Some((p + 1, t));
-                    p += 1;
-                }
-                Some(b'?') => {
-                    // One character, not one byte.
-                    t += 1;
-                    while text.get(t).is_some_and(|byte| byte & 0xC0 == 0x80) {
-                        t += 1;
-                    }
-                    p += 1;
-                }
-                Some(byte) if *byte == text[t] => {
-                    p += 1;
-                    t += 1;
-                }
-                _ => match retry {
-                    Some((after_star, from)) => {
-                        retry = Some((after_star, from + 1));
-                        p = after_star;
-                        t = from + 1;
-                    }
-                    None => return false,
-                },
-            }
-        }
-        pattern[p..].iter().all(|byte| *byte == b'*')
+        matches(&self.0, text)
     }
+}
+
+/// Whether `text` fits `pattern`, for patterns that are no values. Linear in the text for each star: no backtracking
+/// beyond the last star.
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+    let pattern = pattern.as_bytes();
+    let text = text.as_bytes();
+    let (mut p, mut t) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p + 1, t));
+                p += 1;
+            }
+            Some(b'?') => {
+                // One character, not one byte.
+                t += 1;
+                while text.get(t).is_some_and(|byte| byte & 0xC0 == 0x80) {
+                    t += 1;
+                }
+                p += 1;
+            }
+            Some(byte) if *byte == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match retry {
+                Some((after_star, from)) => {
+                    retry = Some((after_star, from + 1));
+                    p = after_star;
+                    t = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
 impl fmt::Debug for Glob {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub use dotenv::{Dotenv, dotenv};
 pub use look_up::look_up;
 
-use crate::glob::Glob;
+use crate::glob::{self, Glob};
 use crate::manifest::Manifest;
 use crate::problem::{Problem, ticked};
 use fill::Filler;
@@ -145,7 +145,7 @@ fn passed_on(name: &OsStr, inherit: &[Glob]) -> bool {
         let reserved = crate::read::RESERVED.contains(&name.as_ref());
         return !reserved && inherit.iter().any(|glob| glob.is_literal() && glob.matches(&name));
     }
-    INHERITED.iter().any(|pattern| Glob::new(pattern).matches(&name))
+    INHERITED.iter().any(|pattern| glob::matches(pattern, &name))
         || inherit.iter().any(|glob| glob.matches(&name))
 }
 

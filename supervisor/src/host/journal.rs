@@ -8,7 +8,7 @@ use outboard_core::PluginId;
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
-use super::sink::{Job, Rotation, Sink, rotated};
+use super::sink::{Job, Line, Rotation, Sink, rotated};
 use super::tail;
 use super::view::EventRecord;
 use crate::observe;
@@ -67,7 +67,7 @@ impl Journal {
             inner.ring.pop_front();
         }
         inner.ring.push_back(record.clone());
-        let line = to_json(&record).into();
+        let line = Line::Event(record.clone());
         let job = Job::Append { file: self.file.clone(), line, limits: self.limits };
         // The ring and the listeners have it; the gap in `seq` tells readers of the file.
         let _saved = self.sink.offer(job);

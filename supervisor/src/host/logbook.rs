@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 use super::bucket::Bucket;
 use super::clock::Clock;
 use super::redact::Redactor;
-use super::sink::{Job, Rotation, Sink, rotated};
+use super::sink::{Job, Line, Rotation, Sink, rotated};
 use super::tail;
 use super::view::{LogLine, LogSource};
 use crate::observe;
@@ -122,16 +122,16 @@ impl LogBook {
     ) -> Option<u64> {
         let now = self.clock.now();
         let mut state = log.state.lock().expect("nothing panics while it holds a log");
-        let line = LogLine {
+        let line = Arc::new(LogLine {
             at_us: self.clock.wall_us(),
             plugin: log.plugin.clone(),
             generation,
             source,
             level,
             text: state.redactor.mask(text).into(),
-        };
-        let job =
-            Job::Append { file: log.file.clone(), line: encode(&line).into(), limits: self.limits };
+        });
+        let (file, stored) = (log.file.clone(), Line::Log(line.clone()));
+        let job = Job::Append { file, line: stored, limits: self.limits };
         if !self.sink.offer(job) {
             state.dropped += 1;
         }
@@ -139,7 +139,7 @@ impl LogBook {
         drop(state);
         if self.listeners.receiver_count() > 0 {
             // A listener that went away a moment ago is no error.
-            self.listeners.send(Arc::new(line)).unwrap_or_default();
+            self.listeners.send(line).unwrap_or_default();
         }
         say_dropped
     }
@@ -235,7 +235,7 @@ impl State {
 }
 
 /// The stored form: one JSON object on one line, so that one record never becomes two.
-fn encode(line: &LogLine) -> String {
+pub(super) fn encode(line: &LogLine) -> String {
     let record = json!({
         "at": line.at_us,
         "gen": line.generation,

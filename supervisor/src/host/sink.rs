@@ -15,7 +15,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::oneshot;
+
+use super::view::{EventRecord, LogLine};
+use super::{journal, logbook};
 
 /// Bytes that may wait for the disk at any moment. A thousand plugins that start together have some three of it.
 const QUEUE: usize = 8 << 20;
@@ -40,18 +44,60 @@ const OPEN_FILES: usize = 64;
 /// One thing to write.
 pub(crate) enum Job {
     /// Appends `line` and LF to `file`, which is rotated by `limits`.
-    Append { file: Arc<Path>, line: Box<str>, limits: Rotation },
+    Append { file: Arc<Path>, line: Line, limits: Rotation },
     /// Replaces a small file as a whole: written beside it, then renamed, so that old or new is there.
     Replace { file: PathBuf, bytes: Vec<u8> },
     /// Everything before this has been written (or given up).
     Flush(oneshot::Sender<()>),
 }
 
+/// What becomes one line of a file. Making a text of it is this thread's work: whoever offers it has a plugin to start.
+pub(crate) enum Line {
+    Event(Arc<EventRecord>),
+    Log(Arc<LogLine>),
+    #[cfg(test)]
+    Text(String),
+}
+
+impl Line {
+    /// Bytes, roughly: escapes may make it longer.
+    fn cost(&self) -> usize {
+        match self {
+            Self::Event(record) => {
+                record.fields.iter().map(|(name, v)| name.len() + weigh(v)).sum()
+            }
+            Self::Log(line) => line.text.len(),
+            #[cfg(test)]
+            Self::Text(text) => text.len(),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Event(record) => journal::to_json(record),
+            Self::Log(line) => logbook::encode(line),
+            #[cfg(test)]
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+fn weigh(value: &Value) -> usize {
+    /// What a value takes beside its text.
+    const EACH: usize = 32;
+    EACH + match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(weigh).sum(),
+        Value::Object(members) => members.iter().map(|(name, v)| name.len() + weigh(v)).sum(),
+    }
+}
+
 impl Job {
     fn cost(&self) -> usize {
         OVERHEAD
             + match self {
-                Self::Append { line, .. } => line.len(),
+                Self::Append { line, .. } => line.cost(),
                 Self::Replace { bytes, .. } => bytes.len(),
                 Self::Flush(_) => 0,
             }
@@ -162,7 +208,7 @@ impl<F: Fn(String)> Writer<F> {
     fn job(&mut self, job: Job) {
         match job {
             Job::Append { file, line, limits } => {
-                if let Err(error) = self.append(&file, &line, limits) {
+                if let Err(error) = self.append(&file, &line.text(), limits) {
                     self.account(&file, 1, Err(error));
                 }
             }
@@ -323,7 +369,7 @@ mod tests {
         for n in 0..10 {
             assert!(sink.offer(Job::Append {
                 file: file.clone(),
-                line: format!("line {n:04}").into(),
+                line: Line::Text(format!("line {n:04}")),
                 limits
             }));
         }
@@ -341,7 +387,7 @@ mod tests {
         let sink = Sink::start(|_| ()).unwrap();
         let limits = Rotation { size: u64::MAX, keep: 1 };
         let append = |file: &Arc<Path>, line: String| {
-            sink.offer(Job::Append { file: file.clone(), line: line.into(), limits })
+            sink.offer(Job::Append { file: file.clone(), line: Line::Text(line), limits })
         };
         let log: Arc<Path> = dir.path().join("log").into();
         for n in 0..20_000 {
@@ -369,7 +415,7 @@ mod tests {
         let append = |text: &str| {
             assert!(sink.offer(Job::Append {
                 file: file.clone(),
-                line: text.into(),
+                line: Line::Text(text.to_owned()),
                 limits: Rotation { size: 1000, keep: 1 }
             }));
         };
@@ -397,7 +443,8 @@ mod tests {
             for name in ["gone/log", "log"] {
                 let file = dir.path().join(name).into();
                 let limits = Rotation { size: 1000, keep: 1 };
-                assert!(sink.offer(Job::Append { file, line: "line".into(), limits }));
+                let line = Line::Text("line".to_owned());
+                assert!(sink.offer(Job::Append { file, line, limits }));
             }
         }
         drop(sink);

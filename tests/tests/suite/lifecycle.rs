@@ -3,7 +3,7 @@
 use outboard_tests::clock::{Stopwatch, wait_until};
 use outboard_tests::pipes::unread_input;
 use outboard_tests::runtimes::repository;
-use outboard_tests::world::Launch;
+use outboard_tests::world::{Launch, toml_list};
 use outboard_tests::{Running, World, require, say};
 use serde_json::{Value, json};
 
@@ -27,6 +27,42 @@ fn the_bundled_plugins_come_up_and_answer() {
     let sum = run.cli(&["call", "python", "add", r#"{"a":2,"b":40}"#]).code(0);
     assert_eq!(sum.json(), json!({"sum": 42}));
     assert_eq!(run.cli(&["list"]).code(0).stdout, "echo\npython\nshell\n");
+    assert_eq!(run.stop().code, Some(0));
+}
+
+/// What the plugin reads at once after it has answered the opening. Two writes would be two trips for its scheduler, and
+/// the second would have waited for the supervisor's own bookkeeping.
+#[test]
+fn the_word_that_ends_the_opening_and_the_first_probe_are_one_write() {
+    require!("python3");
+    let world = World::new();
+    let heard = world.folder().join("heard");
+    let program = r#"
+import json, os, sys
+def answer(line):
+    os.write(1, json.dumps({"jsonrpc": "2.0", "id": json.loads(line)["id"], "result": {"protocolVersion": 1}}).encode() + b"\n")
+answer(os.read(0, 65536))
+after = os.read(0, 65536)
+open(sys.argv[1], "wb").write(after)
+while after:
+    for line in after.splitlines():
+        if b'"id"' in line:
+            answer(line)
+    after = os.read(0, 65536)
+"#;
+    let file = world.folder().join("reader.py");
+    std::fs::write(&file, program).unwrap();
+    let path = |path: &std::path::Path| path.display().to_string();
+    let command = toml_list(&["python3", &path(&file), &path(&heard)]);
+    world.manifest("reader", &format!("[process]\ncommand = {command}\n"));
+    let run = world.run();
+    run.active("reader");
+    let heard = std::fs::read_to_string(heard).unwrap();
+    let methods: Vec<Value> = heard
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["method"].take())
+        .collect();
+    assert_eq!(methods, ["initialized", "ping"], "{heard}");
     assert_eq!(run.stop().code, Some(0));
 }
 

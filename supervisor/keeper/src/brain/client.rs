@@ -11,7 +11,7 @@ use crate::blueprint;
 use crate::error::KeeperError;
 use crate::order::{Order, Report, SpawnOrder, Step};
 use crate::pidfd::Pidfd;
-use crate::protocol::{Bytes, FromKeeper, SIZE, ToKeeper};
+use crate::protocol::{FromKeeper, INLINE, SIZE, ToKeeper};
 use crate::reaper::RunMark;
 use crate::settings::{Containment, KeeperProgram, Settings};
 use crate::sys::packet::{MAX_FDS, Take, receive, send};
@@ -39,7 +39,7 @@ pub struct Keeper {
 /// An order that waits for room in the socket.
 #[derive(Debug)]
 struct Letter {
-    bytes: Bytes,
+    bytes: Vec<u8>,
     fds: Vec<OwnedFd>,
     /// The key of a spawn order.
     spawns: Option<u64>,
@@ -222,7 +222,7 @@ impl Keeper {
 
     fn spawn_letter(&self, order: SpawnOrder) -> Result<Letter, KeeperError> {
         let refuse = |what, source| KeeperError::Order { what, source };
-        // The blueprint and the three standard ones come first.
+        // The blueprint, where it comes as a file, and the three standard ones come first.
         if order.extra_fds.len() + 4 > MAX_FDS {
             return Err(refuse("extra descriptors", Errno::E2BIG.into()));
         }
@@ -233,16 +233,16 @@ impl Keeper {
         if bytes.len() as u64 > blueprint::LIMIT {
             return Err(refuse("arguments and environment", Errno::E2BIG.into()));
         }
-        let sealed = seal(c"outboard-spawn", &bytes).map_err(|e| refuse("memory file", e))?;
+        let mut message = ToKeeper::Spawn { key: order.key }.encode().to_vec();
         let mut fds = Vec::with_capacity(4 + order.extra_fds.len());
-        fds.push(sealed);
+        if bytes.len() <= INLINE {
+            message.extend_from_slice(&bytes);
+        } else {
+            fds.push(seal(c"outboard-spawn", &bytes).map_err(|e| refuse("memory file", e))?);
+        }
         fds.extend(order.stdio);
         fds.extend(order.extra_fds.into_iter().map(|(fd, _)| fd));
-        Ok(Letter {
-            bytes: ToKeeper::Spawn { key: order.key }.encode(),
-            fds,
-            spawns: Some(order.key),
-        })
+        Ok(Letter { bytes: message, fds, spawns: Some(order.key) })
     }
 }
 
@@ -256,7 +256,7 @@ impl Drop for Keeper {
 
 impl Letter {
     fn plain(order: ToKeeper) -> Letter {
-        Letter { bytes: order.encode(), fds: Vec::new(), spawns: None }
+        Letter { bytes: order.encode().to_vec(), fds: Vec::new(), spawns: None }
     }
 }
 

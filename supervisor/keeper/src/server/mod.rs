@@ -13,6 +13,7 @@ mod run;
 mod setup;
 mod slot;
 mod spawn;
+mod stock;
 mod sweep;
 
 pub(crate) use setup::{refuse_version, serve};

@@ -6,7 +6,6 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cgroup::{Fleet, Leaf};
-use crate::order::CgroupLimits;
 use crate::pidfd::Pidfd;
 use crate::sys::process::{Forked, fork, reap};
 
@@ -21,7 +20,7 @@ pub(super) struct Proven {
 const PATIENCE: u16 = 2_000;
 
 pub(super) fn prove(fleet: Fleet) -> nix::Result<Proven> {
-    let leaf = fleet.leaf(c"probe", &CgroupLimits::default())?;
+    let leaf = fleet.leaf("probe".to_owned())?;
     let outcome = match kill_one(&fleet, &leaf, true) {
         Err(Errno::ENOSYS) => kill_one(&fleet, &leaf, false).map(|()| false),
         other => other.map(|()| true),

@@ -11,9 +11,10 @@ use super::outbox::{Flushed, Outbox};
 use super::poller::{Poller, Source};
 use super::probe::Proven;
 use super::slot::{Ending, Exec, Slots, Stage};
+use super::stock::Stock;
 use super::sweep::Sweeper;
 use crate::order::{ExitStatus, Orphans, Rlimit, Rusage};
-use crate::protocol::{FromKeeper, SIZE, ToKeeper};
+use crate::protocol::{FromKeeper, LONGEST, SIZE, ToKeeper};
 use crate::reaper::RunMark;
 use crate::sys::clock::now;
 use crate::sys::packet::{Take, receive, send};
@@ -43,6 +44,7 @@ pub(super) struct Server {
     _brain: OwnedFd,
     flushed: Flushed,
     boosted: bool,
+    pub(super) stock: Stock,
 }
 
 /// Orders taken in one turn, and adoptees reaped: neither holds up the rest.
@@ -87,6 +89,7 @@ impl Server {
             _brain: brain,
             flushed: Flushed::All,
             boosted: false,
+            stock: Stock::default(),
         })
     }
 
@@ -98,6 +101,7 @@ impl Server {
         loop {
             let Ok(sources) = self.poller.wait(self.patience()) else { leave(BROKEN) };
             self.now = now();
+            let nothing_else = sources.is_empty();
             if sources.contains(&Source::Socket) {
                 self.take_orders();
             }
@@ -121,11 +125,14 @@ impl Server {
             }
             self.set_boost();
             self.report();
+            if nothing_else && self.stock.is_wanted() {
+                self.restock();
+            }
         }
     }
 
     fn patience(&self) -> Option<Duration> {
-        if self.unreaped {
+        if self.unreaped || self.stock.is_wanted() {
             return Some(Duration::ZERO);
         }
         let lingering =
@@ -165,15 +172,17 @@ impl Server {
 
     fn take_orders(&mut self) {
         for _ in 0..ORDERS_AT_ONCE {
-            let mut buffer = [0; SIZE];
+            let mut buffer = [0; LONGEST];
             let received = match receive(&self.socket, &mut buffer, Take::Remove) {
                 Ok(received) if received.len > 0 => received,
                 Err(Errno::EAGAIN) => return,
                 Ok(_) | Err(_) => self.end(),
             };
-            let order = ToKeeper::decode(&buffer[..received.len]);
-            match order {
-                Ok(ToKeeper::Spawn { key }) => self.spawn(key, received.fds, !received.fds_lost),
+            let (packet, behind) = buffer[..received.len].split_at(received.len.min(SIZE));
+            match ToKeeper::decode(packet) {
+                Ok(ToKeeper::Spawn { key }) => {
+                    self.spawn(key, behind, received.fds, !received.fds_lost);
+                }
                 Ok(ToKeeper::Terminate { key }) => self.terminate(key),
                 Ok(ToKeeper::Kill { key }) => self.kill(key),
                 Ok(ToKeeper::Ping { n }) => self.outbox.pong(n),
@@ -263,7 +272,7 @@ impl Server {
         self.poller.remove(&*slot.pidfd);
         slot.ended = true;
         // SAFETY: it has ended.
-        unsafe { slot.return_loan() };
+        self.stock.put_back(unsafe { slot.return_loan() });
         if let (ExitStatus::Signal { signal: libc::SIGKILL, oom, .. }, Some(proven), Some(leaf)) =
             (&mut exit_status, &self.fleet, &slot.leaf)
         {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::child::ChildPlan;
 use crate::cgroup::{Events, Leaf};
 use crate::order::Orphans;
-use crate::sys::process::Loan;
+use crate::sys::process::{Loan, Stack};
 use crate::tree::Phase;
 
 /// One generation of one plugin, from fork until nothing of it is left.
@@ -30,16 +30,14 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Gives back what the child ran with.
+    /// Gives back what the child ran with: its stack can serve another.
     ///
     /// # Safety
     ///
     /// It has called `exec` with success, or has ended.
-    pub(super) unsafe fn return_loan(&mut self) {
-        if let Some(loan) = self.loan.take() {
-            // SAFETY: the caller's promise.
-            unsafe { loan.return_it() };
-        }
+    pub(super) unsafe fn return_loan(&mut self) -> Option<Stack> {
+        // SAFETY: the caller's promise.
+        self.loan.take().and_then(|loan| unsafe { loan.return_it() })
     }
 }
 

@@ -11,9 +11,9 @@ use nix::unistd::{pipe2, read};
 
 use super::child::{self, ChildPlan, FAILURE_SIZE, failure};
 use super::poller::Source;
-use super::probe::Proven;
 use super::run::Server;
 use super::slot::{Exec, Slot};
+use super::stock::Way;
 use crate::blueprint::{self, Blueprint};
 use crate::cgroup::Leaf;
 use crate::order::{Orphans, Rlimit, Step};
@@ -37,10 +37,10 @@ struct Born {
 
 impl Server {
     /// Starts it and goes on: the outcome of `exec` comes through the poll.
-    pub(super) fn spawn(&mut self, key: u64, fds: Vec<OwnedFd>, all_arrived: bool) {
+    pub(super) fn spawn(&mut self, key: u64, inline: &[u8], fds: Vec<OwnedFd>, all_arrived: bool) {
         let outcome = match all_arrived {
             _ if self.slots.of_key(key).is_some() => Err((Step::Order, Errno::EEXIST)),
-            true => self.give_birth(fds),
+            true => self.give_birth(inline, fds),
             false => Err((Step::Order, Errno::EMFILE)),
         };
         match outcome {
@@ -52,12 +52,15 @@ impl Server {
         }
     }
 
-    fn give_birth(&mut self, fds: Vec<OwnedFd>) -> Result<Born, Failure> {
+    fn give_birth(&mut self, inline: &[u8], fds: Vec<OwnedFd>) -> Result<Born, Failure> {
         let broken = |errno| (Step::Order, errno);
         let mut fds = fds.into_iter();
-        let sealed = fds.next().ok_or(broken(Errno::EBADMSG))?;
-        let bytes =
-            unseal(sealed, blueprint::LIMIT).map_err(|e| broken(crate::cgroup::errno(e)))?;
+        let bytes = if inline.is_empty() {
+            let sealed = fds.next().ok_or(broken(Errno::EBADMSG))?;
+            unseal(sealed, blueprint::LIMIT).map_err(|e| broken(crate::cgroup::errno(e)))?
+        } else {
+            inline.to_vec()
+        };
         let blueprint = blueprint::decode(&bytes).ok_or(broken(Errno::EBADMSG))?;
         let fds: Vec<OwnedFd> = fds.collect();
         let [stdin, stdout, stderr, extra @ ..] = &fds[..] else {
@@ -68,21 +71,25 @@ impl Server {
         }
         let (pipe, theirs) =
             pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|e| (Step::Pipe, e))?;
-        let leaf = match &self.fleet {
-            Some(proven) => Some(
-                proven
-                    .fleet
-                    .leaf(blueprint.name, &blueprint.limits)
-                    .map_err(|e| (Step::Cgroup, e))?,
-            ),
-            None => None,
+        let stack = self.stock.stack().map_err(|e| (Step::Fork, e))?;
+        let (leaf, way) = match &self.fleet {
+            Some(proven) => {
+                let at_cgroup = |e| (Step::Cgroup, e);
+                let (leaf, way) = self.stock.leaf(proven, blueprint.name).map_err(at_cgroup)?;
+                if let Err(e) = leaf.limit(&proven.fleet, &blueprint.limits) {
+                    leaf.remove(&proven.fleet);
+                    return Err(at_cgroup(e));
+                }
+                (Some(leaf), way)
+            }
+            None => (None, Way::None),
         };
         let (orphans, linger) = (blueprint.orphans, blueprint.linger);
         let extra = extra.iter().map(|fd| fd.as_raw_fd()).zip(blueprint.targets.iter().copied());
         let plan = Box::new(ChildPlan {
             parent: std::process::id().cast_signed(),
             pipe: theirs.as_raw_fd(),
-            door: None,
+            door: way.door().map(|fd| fd.as_raw_fd()),
             // At level 1 the cgroup holds the tree together.
             subreaper: leaf.is_none() && orphans == Orphans::Plugin,
             stdio: [stdin, stdout, stderr].map(|fd| fd.as_raw_fd()),
@@ -98,13 +105,15 @@ impl Server {
             user: blueprint.user,
             texts: bytes,
         });
-        match birth(plan, self.fleet.as_ref().zip(leaf.as_ref())) {
+        // SAFETY: the keeper has one thread (it refuses to serve otherwise) and blocks every signal. `run` gets the plan
+        // it expects, whose pointers are into its own texts.
+        match unsafe { start(way.dir(), child::run, plan, stack) } {
             Ok((pid, pidfd, loan)) => Ok(Born { pid, pidfd, pipe, loan, leaf, orphans, linger }),
-            Err(failure) => {
+            Err(e) => {
                 if let (Some(proven), Some(leaf)) = (&self.fleet, leaf) {
                     leaf.remove(&proven.fleet);
                 }
-                Err(failure)
+                Err((Step::Fork, e))
             }
         }
     }
@@ -171,32 +180,13 @@ impl Server {
             _ if execed() => {
                 self.outbox.push(FromKeeper::Execed { key });
                 // SAFETY: it runs its own program.
-                unsafe { slot.return_loan() };
+                self.stock.put_back(unsafe { slot.return_loan() });
                 Exec::Done
             }
             _ => Exec::Never { reported: false },
         };
+        self.stock.want();
     }
-}
-
-/// Starts the child, in the leaf if there is one.
-fn birth(
-    mut plan: Box<ChildPlan>,
-    cgroup: Option<(&Proven, &Leaf)>,
-) -> Result<(i32, OwnedFd, Loan<ChildPlan>), Failure> {
-    let at_cgroup = |e| (Step::Cgroup, e);
-    let (dir, door) = match cgroup {
-        Some((proven, leaf)) if proven.born_inside => {
-            (Some(leaf.dir(&proven.fleet).map_err(at_cgroup)?), None)
-        }
-        Some((proven, leaf)) => (None, Some(leaf.door(&proven.fleet).map_err(at_cgroup)?)),
-        None => (None, None),
-    };
-    plan.door = door.as_ref().map(|fd| fd.as_raw_fd());
-    let dir = dir.as_ref().map(|dir| dir.as_fd());
-    // SAFETY: the keeper has one thread (it refuses to serve otherwise) and blocks every signal. `run` gets the plan it
-    // expects, whose pointers are into its own texts.
-    unsafe { start(dir, child::run, plan) }.map_err(|e| (Step::Fork, e))
 }
 
 /// The order's limits; and the limit of open files that the keeper itself was started with, which it has raised.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::order::{ExitStatus, Rusage};
-use crate::sys::raw::{CloneArgs, SHARES, clone_sharing};
+use crate::sys::raw::{CloneArgs, clone_sharing};
 
 /// Makes this process the one that its orphaned descendants land on (`PR_SET_CHILD_SUBREAPER`). It survives `exec`
 /// and is not inherited by children.
@@ -66,7 +66,7 @@ pub(crate) unsafe fn fork(cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Forked>
 }
 
 /// The stack of a child that runs in this process's memory until it calls `exec`. Given back only when the child is known to have left: see [`Loan`].
-struct Stack {
+pub(crate) struct Stack {
     base: *mut libc::c_void,
 }
 
@@ -76,7 +76,7 @@ impl Stack {
     /// Below it, so that growing too far ends the child and overwrites nothing.
     const GUARD: usize = 4096;
 
-    fn new() -> nix::Result<Stack> {
+    pub(crate) fn new() -> nix::Result<Stack> {
         let size = Stack::GUARD + Stack::SIZE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new mapping at a place of the kernel's choice.
@@ -108,15 +108,15 @@ pub(crate) struct Loan<T> {
 }
 
 impl<T> Loan<T> {
-    /// Gives the memory back.
+    /// Gives the memory back, and the stack for another use.
     ///
     /// # Safety
     ///
     /// The child has called `exec` with success, or has ended.
-    pub(crate) unsafe fn return_it(mut self) {
-        self.stack.take();
+    pub(crate) unsafe fn return_it(mut self) -> Option<Stack> {
         // SAFETY: made by `Box::into_raw`, and the child is gone: the caller's promise.
         drop(unsafe { Box::from_raw(std::mem::replace(&mut self.plan, std::ptr::null_mut())) });
+        self.stack.take()
     }
 }
 
@@ -127,8 +127,8 @@ impl<T> Drop for Loan<T> {
     }
 }
 
-/// Starts a child that runs `entry(plan)`. It shares this process's memory until it calls `exec`, where the machine and
-/// the kernel allow it; else it has a copy. The pidfd is made in the same step, and the child is born in the cgroup.
+/// Starts a child that runs `entry(plan)`. With a stack it shares this process's memory until it calls `exec`, where the
+/// kernel allows it; else it has a copy. The pidfd is made in the same step, and the child is born in the cgroup.
 ///
 /// `ENOSYS` is as for [`fork`].
 ///
@@ -140,8 +140,8 @@ pub(crate) unsafe fn start<T>(
     cgroup: Option<BorrowedFd<'_>>,
     entry: unsafe extern "C" fn(*mut ()) -> !,
     plan: Box<T>,
+    stack: Option<Stack>,
 ) -> nix::Result<(i32, OwnedFd, Loan<T>)> {
-    let stack = if SHARES { Some(Stack::new()?) } else { None };
     let loan = Loan { plan: Box::into_raw(plan), stack };
     let Some(stack) = &loan.stack else {
         // SAFETY: the caller's promise, and the copy holds a copy of the plan.
@@ -171,7 +171,7 @@ pub(crate) unsafe fn start<T>(
         Err(Errno::ENOSYS) if cgroup.is_none() => unsafe { start_in_a_copy(None, entry, loan) },
         Err(e) => {
             // SAFETY: there is no child.
-            unsafe { loan.return_it() };
+            drop(unsafe { loan.return_it() });
             Err(e)
         }
     }
@@ -192,7 +192,7 @@ unsafe fn start_in_a_copy<T>(
         Ok(Forked::Parent { pid, pidfd }) => Ok((pid, pidfd, loan)),
         Err(e) => {
             // SAFETY: there is no child.
-            unsafe { loan.return_it() };
+            drop(unsafe { loan.return_it() });
             Err(e)
         }
     }

@@ -17,7 +17,7 @@ use super::super::happening::Happening;
 use super::super::view::LogSource;
 use super::again::Again;
 use super::junk::error_text;
-use super::{END_TOGETHER, Link, State, lock, read_now};
+use super::{Ahead, END_TOGETHER, Link, State, lock, read_now};
 
 /// One buffer for each thread: an idle plugin keeps nothing but an unfinished tail.
 const SCRATCH: usize = 64 * 1024;
@@ -259,11 +259,15 @@ impl Link {
                     check.send(()).unwrap_or_default();
                 }
                 self.slot.learn(state.dialect.hint());
+                if state.ahead == Ahead::Out {
+                    state.ahead = Ahead::Answered;
+                } else {
+                    self.tell(Event::ProbeAnswered);
+                }
                 if state.peer.in_flight() == 0 {
                     // Quiet again: most plugins are, most of the time.
                     state.peer.relax();
                 }
-                self.tell(Event::ProbeAnswered);
             }
             Tag::Shutdown => self.tell(Event::Asked),
             Tag::Drain => {
@@ -356,6 +360,10 @@ impl Link {
             .map_or(manifest.calls.concurrency, |n| manifest.calls.concurrency.min(n));
         state.peer.limits_mut().concurrency = concurrency as usize;
         state.again = Again::new(&manifest.calls.idempotent, facts);
+        if facts.ready {
+            // The writer runs next, and what is done here and for the order goes on beside the plugin's answer.
+            self.probe_ahead(state);
+        }
         {
             let mut told = self.slot.told();
             told.protocol = Some(self.slot.log.mask(facts.protocol.clone()));

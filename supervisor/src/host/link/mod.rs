@@ -81,6 +81,7 @@ struct State {
     /// The generation is over: whatever still arrives is nobody's.
     over: bool,
     probe: Option<Probe>,
+    ahead: Ahead,
     /// Who waits for the next answer to a probe.
     checks: Vec<oneshot::Sender<()>>,
     /// Wants to hear when nothing is in flight any more.
@@ -106,6 +107,16 @@ enum Stdin {
     /// To be closed once what is queued is written, or at once when the pipe is full.
     Closing,
     Closed,
+}
+
+/// The first probe goes out with the word that ends the opening, in one write, and is ahead of the order for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ahead {
+    No,
+    /// It is out; the order is still to come.
+    Out,
+    /// It was answered, and nobody has been told.
+    Answered,
 }
 
 struct Probe {
@@ -177,6 +188,7 @@ impl Link {
             stdin: Stdin::Open,
             over: false,
             probe: None,
+            ahead: Ahead::No,
             checks: Vec::new(),
             draining: None,
             seen: Seen::Nothing,

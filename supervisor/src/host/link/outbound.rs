@@ -14,7 +14,7 @@ use tokio::net::unix::pipe;
 
 use super::super::call::{More, Token};
 use super::super::caller::Caller;
-use super::{Link, Pending, Probe, State, Stdin};
+use super::{Ahead, Link, Pending, Probe, State, Stdin};
 
 /// A writer's buffer larger than this is given back once it is empty.
 const KEEP_BUFFER: usize = 256 * 1024;
@@ -205,9 +205,24 @@ impl Link {
     /// Sends one health probe; `second` asks for the dialect's other kind.
     pub(crate) fn probe(&self, second: bool) {
         let mut state = self.state();
+        match std::mem::replace(&mut state.ahead, Ahead::No) {
+            // Its answer will be told as any other.
+            Ahead::Out if !second => return,
+            Ahead::Answered if !second => return self.tell(Event::ProbeAnswered),
+            Ahead::No | Ahead::Out | Ahead::Answered => {}
+        }
         let Some(ask) = state.dialect.probe(second) else { return };
         state.asks.push(ask);
         self.run_asks(&mut state);
+    }
+
+    /// Sends the first probe before it is ordered, behind what is queued already.
+    pub(super) fn probe_ahead(&self, state: &mut State) {
+        if let Some(ask) = state.dialect.probe(false) {
+            state.ahead = Ahead::Out;
+            state.asks.push(ask);
+        }
+        self.kick.notify_one();
     }
 
     /// Carries out what the dialect asked for.

@@ -116,8 +116,7 @@ fn hand_12_many_calls_come_while_a_first_start_is_held() {
     let began = Stopwatch::new();
     let soon_over: Vec<u64> = (0..HASTY).map(|_| hasty.send("take", &json!({"n": -1}))).collect();
     wait_until("the wait is full", || run.plugin("geo")["in_flight"] == PATIENT + HASTY);
-    let too_many: Vec<u64> =
-        (0..REFUSED).map(|_| hasty.send("take", &json!({"n": -2}))).collect();
+    let too_many: Vec<u64> = (0..REFUSED).map(|_| hasty.send("take", &json!({"n": -2}))).collect();
     let began_refusing = Stopwatch::new();
     for (number, id) in too_many.into_iter().enumerate() {
         let error = hasty.answer(id).unwrap_err();

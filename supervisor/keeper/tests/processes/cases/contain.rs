@@ -1,6 +1,7 @@
 //! Which containment is in force, and that it is.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use outboard_keeper::probe::{Shortfall, site};
 use outboard_keeper::{CgroupLimits, ContainmentChoice, ExitStatus, Level, RunMark};
@@ -15,6 +16,7 @@ super::cases![
         auto_takes_the_best;
     Cgroup:
         each_plugin_has_a_leaf_until_it_is_gone,
+        a_later_start_takes_a_leaf_that_was_ready,
         the_fleet_goes_with_its_keeper,
         a_forgotten_fleet_goes_at_a_start_and_one_in_use_stays,
         memory_is_limited_where_it_can_be;
@@ -43,23 +45,55 @@ fn auto_takes_the_best(_: ContainmentChoice) {
 fn each_plugin_has_a_leaf_until_it_is_gone(choice: ContainmentChoice) {
     let mut rig = Rig::new(choice);
     let fleet = rig.keeper.containment().fleet.clone().unwrap();
-    let leaves = || {
-        let entries = fs::read_dir(&fleet).unwrap().flatten();
-        entries.filter(|entry| entry.path().is_dir()).count()
-    };
-    assert_eq!(leaves(), 0);
+    assert_eq!(leaves(&fleet).len(), 0);
     let plugin = rig.spawn(&["daemon", "2"]);
-    assert_eq!(leaves(), 1);
-    let leaf = fs::read_dir(&fleet).unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap();
-    let name = leaf.file_name().into_string().unwrap();
-    assert_eq!(name, format!("daemon.{:x}", plugin.key));
-    let members = fs::read_to_string(leaf.path().join("cgroup.procs")).unwrap();
-    assert_eq!(members.lines().count(), 3);
-    assert!(members.lines().any(|pid| pid == plugin.pid.to_string()));
+    let (leaf, members) = leaf_of(&fleet, plugin.pid);
+    // Nothing was ready for the first one.
+    assert_eq!(leaf.file_name().unwrap().to_str(), Some(&*format!("daemon.{:x}", plugin.key)));
+    assert_eq!(members, 3);
     // A plugin may have made cgroups of its own.
-    fs::create_dir_all(leaf.path().join("a/b")).unwrap();
+    fs::create_dir_all(leaf.join("a/b")).unwrap();
     rig.kill(plugin.key);
-    assert_eq!(leaves(), 0);
+    assert!(!leaf.exists());
+}
+
+fn a_later_start_takes_a_leaf_that_was_ready(choice: ContainmentChoice) {
+    let mut rig = Rig::new(choice);
+    let fleet = rig.keeper.containment().fleet.clone().unwrap();
+    let first = rig.spawn(&["daemon", "1"]);
+    let (own, _) = leaf_of(&fleet, first.pid);
+    let ready =
+        || -> Vec<PathBuf> { leaves(&fleet).into_iter().filter(|dir| *dir != own).collect() };
+    world::until(|| ready().len() == 2);
+    let before = ready();
+    let second = rig.spawn(&["daemon", "1"]);
+    let (leaf, members) = leaf_of(&fleet, second.pid);
+    assert!(before.contains(&leaf), "{leaf:?} is none of {before:?}");
+    assert_eq!(members, 2);
+    assert_eq!(rig.kill(second.key).swept, 1);
+    assert!(!leaf.exists(), "nobody moves in where somebody has lived");
+    world::until(|| ready().len() == 2);
+    assert!(world::is_alive(first.pid));
+    drop(rig);
+    world::wait_for_nobody();
+    assert!(!fleet.exists());
+}
+
+fn leaves(fleet: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(fleet).unwrap().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.is_dir()).collect()
+}
+
+/// The leaf that a process is in, and how many are in there.
+fn leaf_of(fleet: &Path, pid: u32) -> (PathBuf, usize) {
+    let members = |leaf: &PathBuf| {
+        let text = fs::read_to_string(leaf.join("cgroup.procs")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let leaf = leaves(fleet).into_iter().find(|leaf| members(leaf).contains(&pid.to_string()));
+    let leaf = leaf.expect("every plugin is in a leaf");
+    let count = members(&leaf).len();
+    (leaf, count)
 }
 
 fn the_fleet_goes_with_its_keeper(choice: ContainmentChoice) {
