@@ -137,17 +137,13 @@ fn killed_and_active_again(id: &str) {
     wait_until("the call is written", || unread_input(pid) > 0);
     let killed = Stopwatch::new();
     world.witness().signal(pid, libc::SIGKILL);
-    let error = client.answer(call).unwrap_err();
+    // The bundled plugins say that `echo` may be repeated: the next process answers it.
+    assert_eq!(client.answer(call).unwrap(), json!({"n": 1}));
     let told = killed.elapsed();
-    assert_eq!((error.code, error.class()), (-31003, "signal"), "{error:?}");
-    assert_eq!(error.data["sent"], true, "{error:?}");
-    assert_eq!(error.data["exit"]["signal"], "SIGKILL", "{error:?}");
-    assert_eq!(error.data["generation"], first, "{error:?}");
-    assert!(error.message.contains(id), "{error:?}");
 
     let second = run.active_above(id, first).generation;
     say(format_args!(
-        "{id}: killed; its caller knew after {told:?}, active again after {:?}",
+        "{id}: killed; its caller was answered after {told:?}, active again before {:?}",
         killed.elapsed()
     ));
     let failure = run.event(|event| event.is("plugin.failure", id));
