@@ -29,6 +29,7 @@ mod fleet;
 mod health;
 mod ladder;
 mod lifecycle;
+pub mod plan;
 mod plugin;
 mod policy;
 mod restart;

@@ -8,6 +8,7 @@ use outboard_core::{
     StartPolicy, StopPolicy, WhileRestarting,
 };
 
+use crate::change::Said;
 use crate::digest::Digest;
 use crate::glob::Glob;
 use crate::manifest::*;
@@ -90,6 +91,7 @@ pub(crate) fn manifest(
         watch: values.texts("watch").to_vec(),
         build: values.texts("build").to_vec(),
         digest: 0,
+        said: Said::of_manifest(values),
         needs: needs(values),
         file: Arc::clone(file),
         id: about.id,

@@ -9,8 +9,9 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod change;
 mod check;
-mod digest;
+pub mod digest;
 mod file;
 mod glob;
 mod keys;

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::build::{self, Surroundings};
 use crate::check;
+use crate::digest::digest_of;
 use crate::file::{self, MAX_FILE, Trust};
 use crate::keys::MANIFEST;
 use crate::manifest::Manifest;
@@ -265,12 +266,12 @@ fn read_source(path: &Path, trust: Trust) -> Result<(Arc<Source>, Option<Problem
 
 /// Reads one manifest into the set; returns the size of its text.
 fn one(path: &Path, trust: Trust, base: &Values, set: &mut Set) -> usize {
-    let refuse = |set: &mut Set, id: Option<PluginId>, problems: Vec<Problem>| {
-        set.refused.push(Refused { id, source: path.to_owned(), problems });
+    let refuse = |set: &mut Set, id: Option<PluginId>, text: u64, problems: Vec<Problem>| {
+        set.refused.push(Refused { id, source: path.to_owned(), problems, text });
     };
     match read_source(path, trust) {
         Err(problem) => {
-            refuse(set, stem(path), vec![*problem]);
+            refuse(set, stem(path), 0, vec![*problem]);
             0
         }
         Ok((source, warning)) => {
@@ -281,7 +282,7 @@ fn one(path: &Path, trust: Trust, base: &Values, set: &mut Set) -> usize {
                     set.warnings.extend(problems);
                     set.manifests.push(manifest);
                 }
-                None => refuse(set, id, problems),
+                None => refuse(set, id, digest_of(source.text()), problems),
             }
             source.text().len()
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use outboard_core::{PluginId, Policy};
 
+use crate::change::Said;
 use crate::glob::Glob;
 use crate::source::{Placed, Source, Spot};
 use crate::template::Template;
@@ -49,6 +50,8 @@ pub struct Manifest {
     /// Hash of everything effective, FNV-1a: equal for two loads exactly when nothing that matters changed. Comments,
     /// order and spelling do not matter.
     pub digest: u64,
+    /// What it says beside the defaults, to be compared with what it will say.
+    pub(crate) said: Said,
     pub(crate) file: Arc<Source>,
     /// Where each `after` and `requires` stands.
     pub(crate) needs: Vec<Need>,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use outboard_core::PluginId;
 
+use crate::digest::digest_of;
 use crate::manifest::Manifest;
 use crate::problem::{Problem, Severity, ticked};
 use crate::resolve;
@@ -41,6 +42,8 @@ pub struct Refused {
     pub id: Option<PluginId>,
     pub source: PathBuf,
     pub problems: Vec<Problem>,
+    /// Hash of its text: equal for two loads as long as nobody has touched it. 0 when it could not be read.
+    pub text: u64,
 }
 
 impl Refused {
@@ -140,6 +143,7 @@ impl Set {
                 id: Some(manifest.id.clone()),
                 source: manifest.source.clone(),
                 problems,
+                text: digest_of(manifest.text()),
             });
             false
         });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use outboard_core::{Budget, FleetPolicy};
 
+use crate::change::Said;
 use crate::keys::SETTINGS;
 use crate::problem::Problem;
 use crate::read::{Problems, Reader, built_in, parse};
@@ -27,6 +28,8 @@ pub struct Settings {
     pub foreign_manifests: ForeignManifests,
     pub control: Control,
     pub logs: Logs,
+    /// What it says beside the defaults, to be compared with what it will say.
+    pub(crate) said: Said,
     /// `[defaults]`: what lies between the built-in defaults and each manifest.
     pub(crate) defaults: Values,
 }
@@ -148,6 +151,7 @@ fn from_values(values: &Values, source: Option<&Path>, defaults: Values) -> Sett
             dossiers: values.count("logs.dossiers"),
             total: values.maybe_number("logs.total"),
         },
+        said: Said::of_settings(values),
         defaults,
     }
 }

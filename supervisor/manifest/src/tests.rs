@@ -1,5 +1,6 @@
 //! Text in, text out: what each file says, and what is said about it.
 
+mod changes;
 mod files;
 mod keys;
 mod never_panics;

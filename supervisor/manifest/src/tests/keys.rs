@@ -132,7 +132,7 @@ fn every_key_makes_a_difference() {
 }
 
 /// A value of the key's kind that is not its default.
-fn another_value(key: &Key) -> String {
+pub(super) fn another_value(key: &Key) -> String {
     match key.kind {
         Kind::Bool => (key.default != Some("true")).to_string(),
         Kind::Text | Kind::Id | Kind::Template | Kind::PathOrFalse | Kind::Json => {
@@ -201,7 +201,7 @@ fn documented(section: &'static Section, path: &str) {
 }
 
 /// Calls `see` with every key that holds a value.
-fn walk(section: &'static Section, path: &str, see: &mut dyn FnMut(&str, &Key)) {
+pub(super) fn walk(section: &'static Section, path: &str, see: &mut dyn FnMut(&str, &Key)) {
     for key in section.keys() {
         let path =
             if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
