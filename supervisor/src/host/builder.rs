@@ -21,6 +21,7 @@ use super::journal::Journal;
 use super::logbook::LogBook;
 use super::persist::{Persist, parse_run, serialize_run};
 use super::record::Recorder;
+use super::reload::InForce;
 use super::shared::{KeeperInfo, Shared};
 use super::sink::{Rotation, Sink, replace};
 use super::state_dir::{StateDir, StateDirError};
@@ -169,6 +170,7 @@ impl Builder {
             ending: false,
             gave_up: false,
             leaving: BTreeSet::new(),
+            in_force: InForce::new(self.settings),
             answers: VecDeque::new(),
             stepping: false,
         };

@@ -1,10 +1,11 @@
 //! What is asked of the dispatcher.
 
 use outboard_core::{Key, Time};
-use outboard_manifest::{Manifest, Refused, Set};
+use outboard_manifest::{Manifest, Refused};
 use tokio::sync::oneshot;
 
-use super::reload::Reloaded;
+use super::by::By;
+use super::reload::{Reading, ReloadError, ReloadRequest, Reloaded};
 use super::view::Outcome;
 
 /// One order of an operator, the API or an application.
@@ -15,11 +16,15 @@ pub(crate) enum Command {
     /// Wants every enabled plugin up that is not lazy.
     StartEnabled,
     /// Changes what is wanted of some plugins and waits for what becomes of it.
-    Change { change: Change, keys: Vec<Key>, done: oneshot::Sender<Vec<Outcome>> },
+    Change { change: Change, keys: Vec<Key>, by: By, done: oneshot::Sender<Vec<Outcome>> },
     /// Ends everything; `now` goes straight to the kill.
-    Shutdown { now: bool, done: oneshot::Sender<Vec<Outcome>> },
-    /// Makes what runs what these manifests say, or refuses them whole.
-    Reload { set: Box<Set>, done: oneshot::Sender<Reloaded> },
+    Shutdown { now: bool, by: By, done: oneshot::Sender<Vec<Outcome>> },
+    /// Plans what these manifests change, and does it, or refuses them whole.
+    Reload {
+        reading: Box<Reading>,
+        request: ReloadRequest,
+        done: oneshot::Sender<Result<Reloaded, ReloadError>>,
+    },
     /// Forgets a plugin that is down.
     Unload { key: Key, done: oneshot::Sender<()> },
     /// A call waits, or was refused, for want of a running generation; `wake` is its deadline.

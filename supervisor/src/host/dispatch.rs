@@ -10,6 +10,7 @@ use outboard_keeper::pidfd::Pidfd;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::by::By;
 use super::clock::Clock;
 use super::command::{Change, Command};
 use super::diagnose::FileIdentity;
@@ -18,6 +19,7 @@ use super::keeper_line::{KeeperLine, Word};
 use super::link::Link;
 use super::persist::Persist;
 use super::redact;
+use super::reload::InForce;
 use super::shared::Shared;
 use super::slot::Slot;
 use super::waiters::Waiters;
@@ -51,6 +53,7 @@ pub(super) struct Dispatcher {
     pub(super) gave_up: bool,
     /// Plugins whose manifests are gone: forgotten once they are down.
     pub(super) leaving: BTreeSet<Key>,
+    pub(super) in_force: InForce,
     /// Events that came up while orders were being carried out, and whether they are.
     pub(super) answers: VecDeque<(Key, u64, Event)>,
     pub(super) stepping: bool,
@@ -204,6 +207,9 @@ impl Dispatcher {
                     self.step(key, generation, Event::LinkBroken(Detail { detail: what, message }));
                 }
             }
+            Happening::Reconfigured { key, generation, applied } => {
+                self.reconfigured(key, generation, applied);
+            }
             Happening::SinkTrouble(message) => {
                 self.shared.recorder.supervisor("log.trouble", json!({"message": message}));
             }
@@ -281,9 +287,10 @@ impl Dispatcher {
                 self.carry_out(effects);
                 self.publish_all();
             }
-            Command::Change { change, keys, done } => {
+            Command::Change { change, keys, by, done } => {
                 self.waiters.add(&self.fleet, change, keys.clone(), done, now);
                 for key in keys {
+                    self.asked(key, change, by);
                     let event = match change {
                         Change::Start => Event::Start,
                         Change::Stop { now } => {
@@ -298,9 +305,9 @@ impl Dispatcher {
                     self.step(key, 0, event);
                 }
             }
-            Command::Shutdown { now: at_once, done } => {
+            Command::Shutdown { now: at_once, by, done } => {
                 if !std::mem::replace(&mut self.ending, true) {
-                    let fields = json!({"now": at_once});
+                    let fields = json!({"now": at_once, "by": by.to_json()});
                     self.shared.recorder.supervisor("supervisor.stopping", fields);
                 }
                 let keys: Vec<Key> = self.fleet.keys().collect();
@@ -309,9 +316,9 @@ impl Dispatcher {
                 self.carry_out(effects);
                 self.publish_all();
             }
-            Command::Reload { set, done } => {
-                let reloaded = self.reload(*set);
-                done.send(reloaded).unwrap_or_default();
+            Command::Reload { reading, request, done } => {
+                // Whoever asked may have gone: what was done stays done.
+                drop(done.send(self.reload(*reading, &request)));
             }
             Command::Unload { key, done } => {
                 if self.fleet.remove(key) {
@@ -324,6 +331,18 @@ impl Dispatcher {
                 self.step(key, 0, Event::Called);
             }
         }
+    }
+
+    /// Who wants what, before it is done.
+    fn asked(&self, key: Key, change: Change, by: By) {
+        let Some(slot) = self.slots.get(&key) else { return };
+        let (what, at_once) = match change {
+            Change::Start => ("start", false),
+            Change::Stop { now } => ("stop", now),
+            Change::Restart { now } => ("restart", now),
+        };
+        let fields = json!({"what": what, "now": at_once, "by": by.to_json()});
+        self.shared.recorder.plugin(slot, self.fleet.generation(key), "plugin.asked", fields);
     }
 
     pub(super) fn publish_all(&mut self) {

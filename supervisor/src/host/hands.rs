@@ -15,6 +15,7 @@ use super::dispatch::{DRAIN_AFTER_EXIT, Dispatcher, Live};
 use super::launch::{self, NoLaunch};
 use super::link::{Link, Parts, refuse_all};
 use super::redact::Redactor;
+use super::reload::Fingerprint;
 use super::slot::Slot;
 
 impl Dispatcher {
@@ -96,6 +97,9 @@ impl Dispatcher {
             told.protocol = None;
             told.offers = None;
             told.digest = digest;
+            told.ran = Some(Fingerprint::of(&manifest, &launch, identity));
+            told.reloads = false;
+            told.concurrency = None;
             told.command = launch.shown;
         }
         link.open(&OpenCx {

@@ -36,6 +36,12 @@ pub(crate) enum Happening {
         generation: u64,
         what: &'static str,
     },
+    /// A plugin answered its changed configuration, or let the time for that pass.
+    Reconfigured {
+        key: Key,
+        generation: u64,
+        applied: bool,
+    },
     /// Files cannot be written, or can be again.
     SinkTrouble(String),
     Command(Command),

@@ -8,6 +8,7 @@
 
 mod bucket;
 mod builder;
+mod by;
 mod call;
 mod caller;
 mod chain;
@@ -49,13 +50,14 @@ mod words;
 
 pub use builder::{Builder, StartError};
 pub(crate) use call::{Answer, Call, More, Token};
+pub use by::{By, Via};
 pub use call::{CallOptions, CallResult};
 pub(crate) use caller::Caller;
 pub use clock::Clock;
 pub use command::Change;
 pub use journal::{rfc3339, to_json as event_json};
 pub use logbook::{LogQuery, level_of, source_name, source_of};
-pub use reload::Reloaded;
+pub use reload::{Plan, ReloadError, ReloadRequest, Reloaded, Step};
 pub use shared::End;
 pub(crate) use slot::Slot;
 pub use state_dir::{Holder, StateDir, StateDirError};

@@ -24,6 +24,7 @@ impl Dispatcher {
                 self.shared.recorder.plugin(slot, 0, "plugin.registered", fields);
             }
         }
+        self.in_force.refused(&refused);
         for one in refused {
             self.add_refused(&one);
         }

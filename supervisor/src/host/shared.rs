@@ -120,6 +120,11 @@ impl Shared {
         self.revision.load(Ordering::Relaxed)
     }
 
+    /// Another configuration is in force; gives its number.
+    pub(super) fn next_revision(&self) -> u64 {
+        self.revision.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// The last words of the supervisor.
     pub(super) async fn finish(&self, gave_up: bool) {
         let fields =

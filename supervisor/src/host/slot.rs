@@ -16,6 +16,7 @@ use super::diagnose::FileIdentity;
 use super::happening::{Happening, Happenings};
 use super::logbook::PluginLog;
 use super::persist::Learnt;
+use super::reload::Fingerprint;
 use super::route::{Answer, HoldLimits, Refusal, Router};
 use super::stats::Stats;
 use super::view::{EventRecord, LostCall};
@@ -71,6 +72,12 @@ pub(crate) struct Told {
     /// What the last start ran.
     pub digest: String,
     pub identity: Option<FileIdentity>,
+    /// The same with all that a start takes from its surroundings, to be compared with what the next one would take.
+    pub ran: Option<Fingerprint>,
+    /// It can be told of a changed configuration.
+    pub reloads: bool,
+    /// The calls that it bears at once, in its own words.
+    pub concurrency: Option<u32>,
 }
 
 /// What `why` is made of.

@@ -13,11 +13,11 @@ use tokio::sync::{broadcast, oneshot};
 use super::builder::Builder;
 use super::call::{Call, CallOptions, CallResult, More, Token};
 use super::caller::Caller;
+use super::by::{By, Via};
 use super::clock::Clock;
 use super::command::{Change, Command};
 use super::happening::Happening;
 use super::logbook::LogQuery;
-use super::reload::Reloaded;
 use super::shared::{End, Shared};
 use super::slot::Slot;
 use super::view::{Dossier, EventRecord, LogLine, Outcome, PluginView, SupervisorView};
@@ -58,19 +58,6 @@ impl Supervisor {
         let (done, wait) = oneshot::channel();
         self.command(Command::Register { manifests, refused, done });
         wait.await.unwrap_or_default();
-    }
-
-    /// Makes what runs what these manifests say: added, removed, and restarted where they changed. A set with an error
-    /// changes nothing, and the answer says why.
-    pub async fn reload(&self, set: Set) -> Reloaded {
-        let (done, wait) = oneshot::channel();
-        self.command(Command::Reload { set: Box::new(set), done });
-        wait.await.unwrap_or_default()
-    }
-
-    /// Says that the manifests could not even be read; nothing changes.
-    pub fn reject(&self, why: &str) {
-        self.shared.recorder.supervisor("config.rejected", serde_json::json!({"problems": [why]}));
     }
 
     /// Wants every registered plugin up that is enabled and not lazy.
@@ -175,8 +162,13 @@ impl Supervisor {
     /// Ends every plugin, dependents first, then the supervisor. `now` goes straight to the kill; a second call with
     /// `now` shortens the first. Gives each plugin's last word. Dropping the future changes nothing.
     pub async fn shutdown_all(&self, now: bool) -> Vec<Outcome> {
+        self.shutdown_all_by(now, By::own(Via::Api)).await
+    }
+
+    /// The same, and who wants it.
+    pub async fn shutdown_all_by(&self, now: bool, by: By) -> Vec<Outcome> {
         let (done, wait) = oneshot::channel();
-        self.command(Command::Shutdown { now, done });
+        self.command(Command::Shutdown { now, by, done });
         wait.await.unwrap_or_default()
     }
 
@@ -220,10 +212,15 @@ impl Supervisor {
 
     /// Changes what is wanted of some plugins; gives what became of each. Unknown ids are left out.
     pub async fn change(&self, change: Change, ids: &[PluginId]) -> Vec<Outcome> {
+        self.change_by(change, ids, By::own(Via::Api)).await
+    }
+
+    /// The same, and who wants it.
+    pub async fn change_by(&self, change: Change, ids: &[PluginId], by: By) -> Vec<Outcome> {
         let keys: Vec<_> =
             ids.iter().filter_map(|id| self.shared.slot(id)).map(|slot| slot.key).collect();
         let (done, wait) = oneshot::channel();
-        self.command(Command::Change { change, keys, done });
+        self.command(Command::Change { change, keys, by, done });
         wait.await.unwrap_or_default()
     }
 
@@ -293,7 +290,7 @@ impl Supervisor {
         self.shared.clock
     }
 
-    fn command(&self, command: Command) {
+    pub(super) fn command(&self, command: Command) {
         self.shared.happenings.tell(Happening::Command(command));
     }
 }

@@ -4,7 +4,7 @@ mod notes;
 mod printable;
 mod sentence;
 
-pub use notes::{class, describe, exit_json, exit_text, health, phase, rung, state};
+pub use notes::{action, class, describe, exit_json, exit_text, health, phase, rung, state};
 pub use printable::{is_unsafe, printable_json};
 pub use sentence::sentence;
 
@@ -17,6 +17,8 @@ pub const EVENTS: &[&str] = &[
     "keeper.died",
     "plugin.registered",
     "plugin.removed",
+    "plugin.asked",
+    "plugin.reconfigured",
     "plugin.state",
     "plugin.phase",
     "plugin.phase_extended",
@@ -55,6 +57,7 @@ pub const EVENTS: &[&str] = &[
     "reaper.skipped",
     "config.rejected",
     "config.applied",
+    "config.answered",
     "internal.surprise",
     "internal.panic",
 ];

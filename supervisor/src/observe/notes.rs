@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use outboard_core::plan::Action;
 use outboard_core::{Class, Exit, HealthName, Note, Phase, Rung, StateName, StopRecord};
 use serde_json::{Map, Value, json};
 
@@ -118,6 +119,22 @@ pub fn state(state: StateName) -> &'static str {
         StateName::Backoff => "backoff",
         StateName::Failed => "failed",
         StateName::Unkillable => "unkillable",
+    }
+}
+
+/// The contract's word for a step of a plan.
+#[must_use]
+pub fn action(action: Action) -> &'static str {
+    match action {
+        Action::Add => "add",
+        Action::Remove => "remove",
+        Action::InPlace | Action::Tell => "in_place",
+        Action::Swap => "swap",
+        Action::Restart => "restart",
+        Action::Start => "start",
+        Action::Stop => "stop",
+        Action::Hold => "held",
+        Action::Rest => "rest",
     }
 }
 

@@ -11,6 +11,16 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
     let number = |name: &str| record.fields.get(name).and_then(Value::as_u64).unwrap_or_default();
     Some(match record.event {
         "plugin.spawned" => format!("spawned pid {}", number("pid")),
+        "plugin.asked" => format!("asked to {}{}", text("what"), by(record.fields.get("by"))),
+        "plugin.reconfigured" => {
+            let keys = record.fields.get("keys").and_then(Value::as_array);
+            let keys: Vec<&str> = keys.into_iter().flatten().filter_map(Value::as_str).collect();
+            format!("its manifest changed: {} ({})", keys.join(", "), text("action"))
+        }
+        "config.answered" if record.fields.get("applied") == Some(&Value::Bool(true)) => {
+            "took its changed configuration".to_owned()
+        }
+        "config.answered" => "did not take its changed configuration".to_owned(),
         "plugin.state" => match text("reason") {
             "" => text("to").to_owned(),
             reason => format!("{}: {reason}", text("to")),
@@ -73,6 +83,15 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
         "dependency.waiting" => "waits for what it requires".to_owned(),
         _ => return None,
     })
+}
+
+/// Who asked, where that is known.
+fn by(by: Option<&Value>) -> String {
+    let member = |name: &str| by.and_then(|by| by.get(name));
+    match (member("pid").and_then(Value::as_u64), member("uid").and_then(Value::as_u64)) {
+        (Some(pid), Some(uid)) => format!(" by pid {pid} of user {uid}"),
+        _ => String::new(),
+    }
 }
 
 /// Others who may have written what is no message.

@@ -4,7 +4,7 @@ use crate::event::{Class, Detail, Event, Note, StopReason};
 use crate::fleet::{Effects, Fleet, Key, Work};
 use crate::lifecycle::{Registered, State};
 use crate::plugin::{Cx, Plugin, Wanted};
-use crate::policy::Policy;
+use crate::policy::{FleetPolicy, Policy};
 use crate::restart::{After, GivenUp};
 use crate::time::Time;
 
@@ -44,6 +44,20 @@ impl Fleet {
             });
         }
         self.settle(work)
+    }
+
+    /// Other rules over all plugins, from now on; a shutdown that has begun keeps those that it began with.
+    #[must_use = "an effect nobody runs is a lost order"]
+    pub fn set_policy(&mut self, now: Time, policy: FleetPolicy) -> Effects {
+        self.turns.set_policy(&policy);
+        self.policy = policy;
+        self.settle(Work::new(now))
+    }
+
+    /// The rules over all plugins.
+    #[must_use]
+    pub fn policy(&self) -> &FleetPolicy {
+        &self.policy
     }
 
     /// A new policy, in place, with a full budget. What runs goes on running; what waits for a retry is tried

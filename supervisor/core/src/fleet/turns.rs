@@ -56,6 +56,12 @@ impl Turns {
         }
     }
 
+    /// Turns that are taken stay taken.
+    pub(crate) fn set_policy(&mut self, policy: &FleetPolicy) {
+        self.limit = policy.start_concurrency.max(1);
+        self.guard.budget = policy.storm;
+    }
+
     pub(crate) fn set_open(&mut self, open: bool) {
         self.open = open;
     }

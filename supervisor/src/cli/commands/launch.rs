@@ -14,7 +14,7 @@ use crate::cli::render::run::Expected;
 use crate::cli::trouble::Trouble;
 use crate::control::socket::BindError;
 use crate::control::{AttachServer, ControlServer};
-use crate::host::{End, StartError, StateDirError, Supervisor};
+use crate::host::{By, End, ReloadError, ReloadRequest, StartError, StateDirError, Supervisor, Via};
 
 pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ended {
     let mut set = outboard_manifest::load(&args.sources, None)
@@ -42,7 +42,7 @@ pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ende
     let attach = AttachServer::start(dir, supervisor.clone()).map_err(no_socket)?;
 
     let plan = Plan::new(args, expected, screen);
-    let reloading = tokio::spawn(reload_on_hangup(supervisor.clone(), args.sources.clone()));
+    let reloading = tokio::spawn(reload_on_hangup(supervisor.clone()));
     let begin = || supervisor.start_enabled();
     let ended = supervise(&supervisor, &plan, begin, stopped(&supervisor), screen).await;
     reloading.abort();
@@ -52,13 +52,12 @@ pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ende
 }
 
 /// SIGHUP reads the manifests again. What came of it is an event: `config.applied`, or `config.rejected` with every error.
-async fn reload_on_hangup(supervisor: Supervisor, sources: Vec<PathBuf>) {
+async fn reload_on_hangup(supervisor: Supervisor) {
     let Ok(mut hangups) = listen(SignalKind::hangup()) else { return };
     while hangups.recv().await.is_some() {
-        match outboard_manifest::load(&sources, None) {
-            Ok(set) => drop(supervisor.reload(set).await),
-            Err(error) => supervisor.reject(&error.to_string()),
-        }
+        // Whatever came of it has been told; another change that came between is read along with this one.
+        let request = || ReloadRequest::apply(By::own(Via::Signal));
+        while let Err(ReloadError::Conflict { .. }) = supervisor.reload(request()).await {}
     }
 }
 

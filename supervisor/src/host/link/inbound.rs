@@ -334,7 +334,11 @@ impl Link {
                 self.say(state, "wire.violation", json!({"what": what}))
             }
             // The host has no requests of the plugin open: each is answered as it comes.
-            PluginEvent::Cancelled { .. } | PluginEvent::Reconfigured { .. } => {}
+            PluginEvent::Cancelled { .. } => {}
+            PluginEvent::Reconfigured { applied } => {
+                let (key, generation) = (self.key, self.generation);
+                self.happenings.tell(Happening::Reconfigured { key, generation, applied });
+            }
         }
     }
 
@@ -368,6 +372,8 @@ impl Link {
             let mut told = self.slot.told();
             told.protocol = Some(self.slot.log.mask(facts.protocol.clone()));
             told.offers = facts.offers.clone().map(|text| self.slot.log.mask(text));
+            told.reloads = facts.supports.reload;
+            told.concurrency = facts.concurrency;
         }
         let fields = json!({
             "protocol": facts.protocol,

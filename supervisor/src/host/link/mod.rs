@@ -11,6 +11,7 @@ mod junk;
 mod ladder;
 mod outbound;
 mod pace;
+mod reconfigure;
 mod stderr;
 
 use std::sync::{Arc, Mutex, MutexGuard};

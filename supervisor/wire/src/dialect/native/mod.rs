@@ -26,6 +26,9 @@ pub const VERSIONS: [u32; 1] = [1];
 
 /// No common version.
 const UNSUPPORTED: i64 = -31010;
+/// How long a plugin may take over its changed configuration; after that it is restarted with it.
+const TAKES_CONFIG: Duration = Duration::from_secs(10);
+
 const NOT_READY: i64 = -31009;
 const METHOD_NOT_FOUND: i64 = -32601;
 const INVALID_PARAMS: i64 = -32602;
@@ -234,8 +237,11 @@ impl Dialect for Native {
         }
     }
 
-    fn on_tag_timeout(&mut self, _tag: Tag, _asks: &mut Vec<Ask>) {
-        // No request of this dialect has a budget of its own.
+    fn on_tag_timeout(&mut self, tag: Tag, asks: &mut Vec<Ask>) {
+        // No other request of this dialect has a budget of its own.
+        if tag == Tag::Config {
+            asks.push(Ask::Event(PluginEvent::Reconfigured { applied: false }));
+        }
     }
 
     fn on_end(&mut self, _asks: &mut Vec<Ask>) {
@@ -311,8 +317,12 @@ impl Dialect for Native {
 
     fn reconfigure(&mut self, config: &Value, revision: u64) -> Option<Ask> {
         let params = || format!("{{\"config\":{config},\"revision\":{revision}}}");
-        (self.supports.reload && self.phase == Phase::Open)
-            .then(|| request(Tag::Config, "config/changed", params()))
+        (self.supports.reload && self.phase == Phase::Open).then(|| Ask::Request {
+            tag: Tag::Config,
+            method: Cow::Borrowed("config/changed"),
+            params: params(),
+            budget: Some(TAKES_CONFIG),
+        })
     }
 
     fn stop(&mut self, rung: Stop, cx: &StopCx<'_>, asks: &mut Vec<Ask>) {

@@ -1,0 +1,50 @@
+//! Who asked for a change of what is wanted.
+
+use serde_json::{Value, json};
+
+/// The way by which it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// The command line.
+    Cli,
+    /// Another client of the management API, or the application that this supervisor is part of.
+    Api,
+    /// A signal to this process.
+    Signal,
+    /// A file was seen to change.
+    Watch,
+}
+
+/// Who asked, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct By {
+    pub via: Via,
+    /// The kernel's word for who is on the other end of the socket.
+    pub uid: Option<u32>,
+    pub pid: Option<u32>,
+}
+
+impl By {
+    /// This process itself, on its own behalf or for whoever sent it a signal.
+    #[must_use]
+    pub fn own(via: Via) -> Self {
+        let (uid, pid) = (nix::unistd::getuid().as_raw(), std::process::id());
+        Self { via, uid: Some(uid), pid: Some(pid) }
+    }
+
+    /// The `by` of an event.
+    #[must_use]
+    pub fn to_json(self) -> Value {
+        let via = match self.via {
+            Via::Cli => "cli",
+            Via::Api => "api",
+            Via::Signal => "signal",
+            Via::Watch => "watch",
+        };
+        // Whoever sends a signal stays unknown to the runtime; of a change on the disk nobody knows it.
+        match self.via {
+            Via::Signal | Via::Watch => json!({"via": via}),
+            Via::Cli | Via::Api => json!({"via": via, "uid": self.uid, "pid": self.pid}),
+        }
+    }
+}
