@@ -50,6 +50,8 @@ pub(super) enum Verb {
     Stop(StopArgs),
     /// Stop and start plugins
     Restart(StopArgs),
+    /// Read the manifests again, and make what runs what they say; or only plan it
+    Reload(ReloadArgs),
     /// Print what plugins said: standard error, log messages, and what the supervisor did to them
     Logs(LogsArgs),
     /// Print what happened
@@ -91,6 +93,10 @@ pub(super) struct RunArgs {
     /// Leave out what plugins say: only what happens to them is printed
     #[arg(long)]
     pub(super) no_plugin_logs: bool,
+
+    /// Read the manifests again whenever one of them changes
+    #[arg(long)]
+    pub(super) watch: bool,
 
     /// How long the end may take at most; every step of every stop shrinks to fit [default: shutdown_cap]
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
@@ -223,6 +229,21 @@ pub(super) struct StopArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct ReloadArgs {
+    /// Print what would change, and change nothing
+    #[arg(long)]
+    pub(super) plan: bool,
+
+    /// Only on top of this revision; exit 8 and the newer plan on any other
+    #[arg(long, value_name = "N")]
+    pub(super) if_revision: Option<u64>,
+
+    /// Leave these plugins as they are
+    #[arg(long, value_name = "ID", num_args = 1..)]
+    pub(super) except: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct LogsArgs {
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     pub(super) plugin: Option<String>,
@@ -343,8 +364,7 @@ mod tests {
     #[test]
     fn what_does_not_exist_yet_is_unknown() {
         for words in [
-            &["outboard", "reload"][..],
-            &["outboard", "health", "--watch"],
+            &["outboard", "health", "--watch"][..],
             &["outboard", "run", "m", "--detach"],
             &["outboard", "logs"],
             &["outboard", "stop", "geo", "--all"],

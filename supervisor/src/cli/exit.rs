@@ -19,7 +19,7 @@ pub(super) enum Exit {
     Unavailable = 6,
     /// Not permitted.
     Refused = 7,
-    /// The state directory is in use, or its socket's place is taken.
+    /// The state directory is in use, its socket's place is taken, or another revision is in force.
     Conflict = 8,
     Interrupted = 130,
 }
@@ -39,6 +39,9 @@ impl Exit {
             ClientError::NotASocket { .. } => Self::Conflict,
             ClientError::Answered { code, data, .. } => {
                 let class = data.as_ref().map(|data| data.class.as_str());
+                if *code == api::code::CONFLICT {
+                    return Self::Conflict;
+                }
                 if class == Some("nothing_named") || *code == api::code::INVALID_PARAMS {
                     return Self::Usage;
                 }

@@ -9,11 +9,14 @@ use serde_json::{Map, Value};
 
 mod errors;
 mod params;
+mod plan;
 
 pub use errors::{ErrorData, Refusal, code};
 pub use params::{
-    EventPage, EventsFrom, LogFilter, LogsOf, OfPlugin, Select, Shutdown, Start, Stopping,
+    EventPage, EventsFrom, LogFilter, LogsOf, OfPlugin, Reloading, Select, Shutdown, Start,
+    Stopping,
 };
+pub use plan::{Action, Difference, Plan, Reload, Setting, Step};
 
 /// The value of `schema` in everything that `--json` prints.
 pub const SCHEMA: u32 = 1;
@@ -25,6 +28,9 @@ pub struct Status {
     pub supervisor: Supervisor,
     /// Trouble first: by state, inside a state what is not `ok` first, then by id.
     pub plugins: Vec<Plugin>,
+    /// Files that were changed on the disk since, and are not in force.
+    #[serde(default)]
+    pub drift: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -7,7 +7,10 @@ use outboard_core::PluginId;
 use tokio::sync::broadcast;
 
 pub use crate::host::LogQuery;
-use crate::host::{Dossier, EventRecord, LogLine, Outcome, SupervisorView};
+use crate::host::{
+    By,    Dossier, Drift, EventRecord, LogLine, Outcome, ReloadError, ReloadRequest, Reloaded,
+    SupervisorView,
+};
 
 /// A running supervisor, as the management API sees it.
 ///
@@ -21,16 +24,25 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn check(&self, ids: Vec<PluginId>) -> impl Future<Output = ()> + Send;
 
     /// Wants these up and waits for each one's verdict.
-    fn start(&self, ids: Vec<PluginId>) -> impl Future<Output = Vec<Outcome>> + Send;
+    fn start(&self, ids: Vec<PluginId>, by: By) -> impl Future<Output = Vec<Outcome>> + Send;
 
     /// Wants these down and waits until nothing of them is left; `now` goes straight to the kill.
-    fn stop(&self, ids: Vec<PluginId>, now: bool) -> impl Future<Output = Vec<Outcome>> + Send;
+    fn stop(&self, ids: Vec<PluginId>, now: bool, by: By) -> impl Future<Output = Vec<Outcome>> + Send;
 
     /// Stops and starts these.
-    fn restart(&self, ids: Vec<PluginId>, now: bool) -> impl Future<Output = Vec<Outcome>> + Send;
+    fn restart(&self, ids: Vec<PluginId>, now: bool, by: By) -> impl Future<Output = Vec<Outcome>> + Send;
+
+    /// Plans what the manifests on the disk change, or does it.
+    fn reload(
+        &self,
+        request: ReloadRequest,
+    ) -> impl Future<Output = Result<Reloaded, ReloadError>> + Send;
+
+    /// What lies on the disk and is not in force.
+    fn drift(&self) -> impl Future<Output = Drift> + Send;
 
     /// Stops every plugin, then the supervisor; answers when all are down.
-    fn shutdown(&self, now: bool) -> impl Future<Output = Vec<Outcome>> + Send;
+    fn shutdown(&self, now: bool, by: By) -> impl Future<Output = Vec<Outcome>> + Send;
 
     /// The last failure of a plugin; `None` when it has had none (or does not exist).
     fn why(&self, id: &str) -> Option<Dossier>;

@@ -4,13 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jsonrpsee::client_transport::ws::{Url, WsHandshakeError, WsTransportClientBuilder};
+use jsonrpsee::client_transport::ws::{HeaderMap, HeaderValue, Url, WsHandshakeError, WsTransportClientBuilder};
 use jsonrpsee::core::client::{Client, ClientBuilder, Error as RpcError, Subscription};
 use tokio::net::UnixStream;
 
 use super::rpc::Calls;
 use super::socket::{self, ConnectError};
-use super::{CONTROL_SOCKET, MAX_MESSAGE, api};
+use super::{CLI_AGENT, CONTROL_SOCKET, MAX_MESSAGE, api};
 
 /// How long a supervisor may take for what needs no waiting. One that is stopped or starved answers later, or never.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -76,9 +76,12 @@ impl ControlClient {
         let stream = UnixStream::from_std(stream)
             .map_err(|source| ClientError::Io { state_dir: dir(), source })?;
         let url = Url::parse("ws://localhost/").expect("a constant URL is well formed");
+        let mut headers = HeaderMap::new();
+        headers.insert("user-agent", HeaderValue::from_static(CLI_AGENT));
         let transport = WsTransportClientBuilder::default()
             .max_request_size(MAX_MESSAGE)
             .max_response_size(MAX_MESSAGE)
+            .set_headers(headers)
             .build_with_stream(url, stream);
         let (sender, receiver) = tokio::time::timeout(AT_ONCE, transport)
             .await
@@ -167,6 +170,16 @@ impl ControlClient {
         wait: bool,
     ) -> Result<api::Change, ClientError> {
         self.calls().restart(stopping(ids, all, now, wait)).await.map_err(rpc_error)
+    }
+
+    /// Plans what the manifests on the disk change, or does it, and then lasts as long as what is started and stopped by it.
+    ///
+    /// # Errors
+    ///
+    /// When they have errors (`config_rejected`), another revision is in force (`conflict`), `except` names nobody
+    /// (`not_found`), or the supervisor ends.
+    pub async fn reload(&self, request: api::Reloading) -> Result<api::Reload, ClientError> {
+        self.calls().reload(request).await.map_err(rpc_error)
     }
 
     /// Ends the supervisor; lasts until its plugins are down.

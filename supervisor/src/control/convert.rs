@@ -6,6 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use outboard_core::{HealthName, StateName, Time};
 
+mod plan;
+
+pub use plan::plan;
+
 use super::{api, note};
 use crate::host::{
     Dossier, Ended, EventRecord, LogLine, LogSource, LostCall, Outcome, PluginView, SupervisorView,
@@ -46,7 +50,7 @@ pub fn status(view: &SupervisorView, wall: Timestamp) -> api::Status {
     let clocks = Clocks { wall, now: view.now };
     let mut plugins: Vec<_> = view.plugins.iter().map(|p| plugin(p, clocks)).collect();
     plugins.sort_by(|a, b| rank(a).cmp(&rank(b)));
-    api::Status { schema: api::SCHEMA, supervisor: supervisor(view), plugins }
+    api::Status { schema: api::SCHEMA, supervisor: supervisor(view), plugins, drift: Vec::new() }
 }
 
 fn rank(plugin: &api::Plugin) -> (api::State, bool, &str) {

@@ -12,7 +12,8 @@ use tokio::sync::{Notify, broadcast};
 
 use super::backend::{Backend, LogQuery};
 use crate::host::{
-    Dossier, Ended, EventRecord, LogLine, LogSource, Outcome, PluginView, SupervisorView,
+    By,    Dossier, Drift, Ended, EventRecord, LogLine, LogSource, Outcome, Plan, PluginView, ReloadError,
+    ReloadRequest, Reloaded, SupervisorView,
 };
 
 /// 2026-03-01T03:12:04.118Z, in microseconds.
@@ -41,6 +42,9 @@ pub(crate) struct FakeState {
     pub(crate) asked: Vec<String>,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) hold: bool,
+    pub(crate) plan: Plan,
+    pub(crate) reload_error: Option<ReloadError>,
+    pub(crate) drift: Drift,
     /// How often it was looked at.
     pub(crate) looks: u32,
 }
@@ -56,6 +60,9 @@ impl Fake {
                 asked: Vec::new(),
                 outcomes: Vec::new(),
                 hold: false,
+                plan: Plan { revision: 7, ..Plan::default() },
+                reload_error: None,
+                drift: Drift::default(),
                 looks: 0,
             }),
             events: broadcast::channel(8).0,
@@ -109,15 +116,15 @@ impl Backend for Fake {
         })
     }
 
-    async fn start(&self, ids: Vec<PluginId>) -> Vec<Outcome> {
+    async fn start(&self, ids: Vec<PluginId>, _by: By) -> Vec<Outcome> {
         self.change(format!("start {}", ids.join(" "))).await
     }
 
-    async fn stop(&self, ids: Vec<PluginId>, now: bool) -> Vec<Outcome> {
+    async fn stop(&self, ids: Vec<PluginId>, now: bool, _by: By) -> Vec<Outcome> {
         self.change(format!("stop {}{}", ids.join(" "), if now { " now" } else { "" })).await
     }
 
-    async fn restart(&self, ids: Vec<PluginId>, now: bool) -> Vec<Outcome> {
+    async fn restart(&self, ids: Vec<PluginId>, now: bool, _by: By) -> Vec<Outcome> {
         self.change(format!("restart {}{}", ids.join(" "), if now { " now" } else { "" })).await
     }
 
@@ -125,7 +132,30 @@ impl Backend for Fake {
         self.change(format!("check {}", ids.join(" "))).await;
     }
 
-    async fn shutdown(&self, now: bool) -> Vec<Outcome> {
+    async fn reload(&self, request: ReloadRequest) -> Result<Reloaded, ReloadError> {
+        let except = match request.except.as_slice() {
+            [] => String::new(),
+            ids => format!(" except {}", ids.join(" ")),
+        };
+        let on = request.if_revision.map_or_else(String::new, |n| format!(" on {n}"));
+        let what = if request.apply { "reload" } else { "plan" };
+        let outcomes = self.change(format!("{what}{on}{except}")).await;
+        self.with(|state| {
+            if let Some(error) = state.reload_error.clone() {
+                return Err(error);
+            }
+            let plan = state.plan.clone();
+            let changes = request.apply && !plan.is_empty();
+            let revision = plan.revision + u64::from(changes);
+            Ok(Reloaded::of(revision, request.apply, plan, outcomes))
+        })
+    }
+
+    async fn drift(&self) -> Drift {
+        self.with(|state| state.drift.clone())
+    }
+
+    async fn shutdown(&self, now: bool, _by: By) -> Vec<Outcome> {
         self.change(format!("shutdown{}", if now { " now" } else { "" })).await
     }
 

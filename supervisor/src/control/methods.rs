@@ -15,10 +15,10 @@ use tokio::sync::watch;
 use super::api::Refusal;
 use super::backend::{Backend, LogQuery};
 use super::convert::{self, Clocks};
-use super::rpc::{Pending, Serve, refused, refused_with};
+use super::rpc::{ASKING, Pending, Serve, refused, refused_with};
 use super::select::{SelectError, select};
 use super::{MAX_MESSAGE, api};
-use crate::host::{EventRecord, Outcome, SupervisorView};
+use crate::host::{By, EventRecord, Outcome, ReloadError, ReloadRequest, SupervisorView, Via};
 use crate::nearest::nearest;
 
 const MOST_EVENTS: usize = 1_000;
@@ -101,6 +101,11 @@ impl<B: Backend> Methods<B> {
     }
 }
 
+/// Who sends the request that is being answered.
+fn asking() -> By {
+    ASKING.try_with(|by| *by).unwrap_or_else(|_| By::own(Via::Api))
+}
+
 /// The wall clock, for people; nothing is decided by it.
 fn wall() -> Timestamp {
     Timestamp::now()
@@ -110,6 +115,11 @@ impl<B: Backend> Serve for Methods<B> {
     async fn status(&self, params: api::Select) -> RpcResult<api::Status> {
         let view = self.backend.view();
         let mut status = convert::status(&view, wall());
+        let drift = self.backend.drift().await;
+        status.drift = drift.files.into_iter().collect();
+        for plugin in &mut status.plugins {
+            plugin.drift = Some(drift.plugins.contains(&*plugin.id));
+        }
         if let Some(patterns) = params.ids.filter(|ids| !ids.is_empty()) {
             let picked = pick(&view, &patterns, false)?;
             status.plugins.retain(|plugin| picked.iter().any(|id| **id == *plugin.id));
@@ -129,32 +139,63 @@ impl<B: Backend> Serve for Methods<B> {
 
     async fn start(&self, params: api::Start) -> RpcResult<api::Change> {
         let ids = self.selected(params.ids, params.all)?;
-        let (backend, whom) = (self.backend.clone(), ids.clone());
-        self.change(ids, params.wait, async move { backend.start(whom).await }).await
+        let (backend, whom, by) = (self.backend.clone(), ids.clone(), asking());
+        self.change(ids, params.wait, async move { backend.start(whom, by).await }).await
     }
 
     async fn stop(&self, params: api::Stopping) -> RpcResult<api::Change> {
         let ids = self.selected(params.ids, params.all)?;
-        let (backend, whom) = (self.backend.clone(), ids.clone());
+        let (backend, whom, by) = (self.backend.clone(), ids.clone(), asking());
         self.change(ids, params.wait, async move {
-            backend.stop(whom, params.now.unwrap_or(false)).await
+            backend.stop(whom, params.now.unwrap_or(false), by).await
         })
         .await
     }
 
     async fn restart(&self, params: api::Stopping) -> RpcResult<api::Change> {
         let ids = self.selected(params.ids, params.all)?;
-        let (backend, whom) = (self.backend.clone(), ids.clone());
+        let (backend, whom, by) = (self.backend.clone(), ids.clone(), asking());
         self.change(ids, params.wait, async move {
-            backend.restart(whom, params.now.unwrap_or(false)).await
+            backend.restart(whom, params.now.unwrap_or(false), by).await
         })
         .await
     }
 
+    async fn reload(&self, params: api::Reloading) -> RpcResult<api::Reload> {
+        let except = params.except.unwrap_or_default();
+        let request = ReloadRequest {
+            apply: !params.plan.unwrap_or(false),
+            if_revision: params.if_revision,
+            except: except.into_iter().map(PluginId::from).collect(),
+            by: asking(),
+        };
+        let (backend, wait) = (self.backend.clone(), params.wait.unwrap_or(true));
+        let task = tokio::spawn(async move {
+            let reloaded = backend.reload(request).await?;
+            let answer = api::Reload {
+                schema: api::SCHEMA,
+                revision: reloaded.revision,
+                applied: reloaded.applied,
+                plan: convert::plan(&reloaded.plan),
+                outcomes: Vec::new(),
+            };
+            let outcomes = if wait { reloaded.outcomes().await } else { Vec::new() };
+            Ok((answer, outcomes))
+        });
+        let mut end = self.end.clone();
+        let done = tokio::select! {
+            done = task => done.map_err(|_| broken())?,
+            _ = end.wait_for(|ended| *ended) => return Err(ending()),
+        };
+        let (answer, outcomes) = done.map_err(|error| not_reloaded(error))?;
+        let change = convert::change(&[], &outcomes, self.clocks());
+        Ok(api::Reload { outcomes: change.outcomes, ..answer })
+    }
+
     async fn shutdown(&self, params: api::Shutdown) -> RpcResult<api::Change> {
         let ids = pick(&self.backend.view(), &[], true)?;
-        let backend = self.backend.clone();
-        self.change(ids, None, async move { backend.shutdown(params.now.unwrap_or(false)).await })
+        let (backend, by) = (self.backend.clone(), asking());
+        self.change(ids, None, async move { backend.shutdown(params.now.unwrap_or(false), by).await })
             .await
     }
 
@@ -312,6 +353,40 @@ fn unknown(view: &SupervisorView, id: &str, nearest: Option<String>) -> ErrorObj
 
 fn names(view: &SupervisorView) -> Vec<String> {
     ids(view).into_iter().map(str::to_owned).collect()
+}
+
+/// Why a reload changed nothing.
+fn not_reloaded(error: ReloadError) -> ErrorObjectOwned {
+    let message = error.to_string();
+    match error {
+        ReloadError::Unreadable(_) => {
+            let data = api::ErrorData { problems: vec![message.clone()], ..Default::default() };
+            refused_with(&Refusal::REJECTED, message, data)
+        }
+        ReloadError::Rejected { problems, text, .. } => {
+            let message = match problems.len() {
+                1 => "1 error; nothing was changed".to_owned(),
+                n => format!("{n} errors; nothing was changed"),
+            };
+            let data = api::ErrorData { problems, text: Some(text), ..Default::default() };
+            refused_with(&Refusal::REJECTED, message, data)
+        }
+        ReloadError::Conflict { plan } => {
+            let message = format!(
+                "nothing was changed: revision {} is in force, and another one was meant",
+                plan.revision
+            );
+            let plan = Some(Box::new(convert::plan(&plan)));
+            refused_with(&Refusal::CONFLICT, message, api::ErrorData { plan, ..Default::default() })
+        }
+        ReloadError::UnknownId { id, known } => {
+            let nearest = nearest(&id, known.iter().map(String::as_str)).map(str::to_owned);
+            let data =
+                api::ErrorData { plugin: Some(id), nearest, ids: known, ..Default::default() };
+            refused_with(&Refusal::NOT_FOUND, message, data)
+        }
+        ReloadError::Ended => ending(),
+    }
 }
 
 fn ending() -> ErrorObjectOwned {

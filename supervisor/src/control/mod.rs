@@ -38,6 +38,9 @@ pub const CONTROL_SOCKET: &str = "control.sock";
 /// The name of the socket for calls in the state directory.
 pub const ATTACH_SOCKET: &str = "attach.sock";
 
+/// What the command line calls itself in its requests.
+pub const CLI_AGENT: &str = "outboard";
+
 /// The largest request or answer on either socket: the largest frame that a manifest may allow (`max_frame`).
 pub const MAX_MESSAGE: u32 = 64 * 1024 * 1024;
 

@@ -28,6 +28,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::api::{self, Refusal};
 use super::document;
+use crate::host::{By, Via};
 
 /// A row of the table, for whoever documents it.
 #[derive(Clone, Copy)]
@@ -109,9 +110,10 @@ macro_rules! methods {
             const ONCE: &str = "the table has each name once";
             let mut module = RpcModule::new(server);
             $(
-                let added = module.register_async_method(stringify!($call), |params, server, _| async move {
+                let added = module.register_async_method(stringify!($call), |params, server, request| async move {
+                    let by = request.get::<By>().copied().unwrap_or(By::own(Via::Api));
                     let answer = match read::<$params>(&params) {
-                        Ok(params) => server.$call(params).await,
+                        Ok(params) => ASKING.scope(by, server.$call(params)).await,
                         Err(refused) => Err(refused),
                     };
                     answer.inspect_err(|error| expect_documented(stringify!($call), error))
@@ -184,6 +186,12 @@ methods! {
         /// `ids` or `all` is needed. It goes on when the client goes away.
         restart(api::Stopping) -> api::Change, or [NOT_FOUND, NOTHING_NAMED, HOST_EXIT, INTERNAL];
 
+        /// Reads the manifests again, and makes what runs what they say: whole, or not at all.
+        ///
+        /// With `plan` it answers with what that would change, and changes nothing. It is refused as a conflict when the
+        /// configuration changes between the reading and the end. It goes on when the client goes away.
+        reload(api::Reloading) -> api::Reload, or [NOT_FOUND, REJECTED, CONFLICT, HOST_EXIT, INTERNAL];
+
         /// Stops every plugin and ends the supervisor.
         ///
         /// It answers when all are down, just before the supervisor ends.
@@ -211,6 +219,11 @@ methods! {
         /// A reader that is too slow is told how many lines went by.
         subscribe_logs(api::LogsOf) -> api::LogItem as "log" until unsubscribe_logs, or [NOT_FOUND];
     }
+}
+
+tokio::task_local! {
+    /// Who sends the request that is being answered.
+    pub(super) static ASKING: By;
 }
 
 /// The document, made when it is first asked for.

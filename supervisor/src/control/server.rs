@@ -5,21 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonrpsee::server::{
-    BatchRequestConfig, Methods as RpcMethods, Server, ServerConfig, ServerHandle, StopHandle,
+    BatchRequestConfig, HttpRequest, Methods as RpcMethods, Server, ServerConfig, ServerHandle, StopHandle,
     serve_with_graceful_shutdown, stop_channel,
 };
+use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tower::util::MapRequest;
 
 use super::backend::Backend;
 use super::methods::Methods;
 use super::reserve::{self, Reserve, Spent};
 use super::rpc::register;
 use super::socket::{BindError, BoundSocket, peer_uid};
-use super::{CONTROL_SOCKET, MAX_MESSAGE};
+use super::{CLI_AGENT, CONTROL_SOCKET, MAX_MESSAGE};
+use crate::host::{By, Via};
 
 /// Connections served at the same time.
 const CONNECTIONS: usize = 128;
@@ -136,9 +139,11 @@ async fn accept(listener: UnixListener, methods: RpcMethods, stop: StopHandle) {
             refuse(stream, "too many management connections").await;
             continue;
         };
+        let whose = peer(&stream);
+        let service = service.clone().build(methods.clone(), stop.clone());
         let served = serve_with_graceful_shutdown(
             stream,
-            service.clone().build(methods.clone(), stop.clone()),
+            MapRequest::new(service, move |request| told(request, whose)),
             stop.clone().shutdown(),
         );
         let reserve = reserve.clone();
@@ -168,6 +173,24 @@ fn config() -> ServerConfig {
 /// Whether the other end is of our own user or root; a peer whose credentials cannot be read is neither.
 fn may_connect(stream: &UnixStream) -> bool {
     peer_uid(stream).is_some_and(|uid| uid == geteuid().as_raw() || uid == 0)
+}
+
+/// Who is on the other end, for whoever is told of a change that it asks for.
+fn peer(stream: &UnixStream) -> By {
+    let peer = getsockopt(stream, sockopt::PeerCredentials).ok();
+    let pid = peer.and_then(|peer| u32::try_from(peer.pid()).ok());
+    By { via: Via::Api, uid: peer.map(|peer| peer.uid()), pid }
+}
+
+/// The request with the word of who sends it. The command line says that it is one: nobody gains by saying so.
+fn told<B>(mut request: HttpRequest<B>, by: By) -> HttpRequest<B> {
+    let agent = request.headers().get("user-agent");
+    let via = match agent.is_some_and(|agent| agent.as_bytes() == CLI_AGENT.as_bytes()) {
+        true => Via::Cli,
+        false => Via::Api,
+    };
+    request.extensions_mut().insert(By { via, ..by });
+    request
 }
 
 /// Says why, for as long as the kernel takes it at once, and hangs up.

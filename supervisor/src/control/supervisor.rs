@@ -7,7 +7,8 @@ use tokio::sync::broadcast;
 
 use super::backend::Backend;
 use crate::host::{
-    Change, Dossier, EventRecord, LogLine, LogQuery, Outcome, Supervisor, SupervisorView,
+    By,    Change, Dossier, Drift, EventRecord, LogLine, LogQuery, Outcome, ReloadError, ReloadRequest,
+    Reloaded, Supervisor, SupervisorView,
 };
 
 impl Backend for Supervisor {
@@ -19,20 +20,28 @@ impl Backend for Supervisor {
         self.health_check(&ids).await;
     }
 
-    async fn start(&self, ids: Vec<PluginId>) -> Vec<Outcome> {
-        self.change(Change::Start, &ids).await
+    async fn start(&self, ids: Vec<PluginId>, by: By) -> Vec<Outcome> {
+        self.change_by(Change::Start, &ids, by).await
     }
 
-    async fn stop(&self, ids: Vec<PluginId>, now: bool) -> Vec<Outcome> {
-        self.change(Change::Stop { now }, &ids).await
+    async fn stop(&self, ids: Vec<PluginId>, now: bool, by: By) -> Vec<Outcome> {
+        self.change_by(Change::Stop { now }, &ids, by).await
     }
 
-    async fn restart(&self, ids: Vec<PluginId>, now: bool) -> Vec<Outcome> {
-        self.change(Change::Restart { now }, &ids).await
+    async fn restart(&self, ids: Vec<PluginId>, now: bool, by: By) -> Vec<Outcome> {
+        self.change_by(Change::Restart { now }, &ids, by).await
     }
 
-    async fn shutdown(&self, now: bool) -> Vec<Outcome> {
-        self.shutdown_all(now).await
+    async fn reload(&self, request: ReloadRequest) -> Result<Reloaded, ReloadError> {
+        Supervisor::reload(self, request).await
+    }
+
+    async fn drift(&self) -> Drift {
+        Supervisor::drift(self).await
+    }
+
+    async fn shutdown(&self, now: bool, by: By) -> Vec<Outcome> {
+        self.shutdown_all_by(now, by).await
     }
 
     fn why(&self, id: &str) -> Option<Dossier> {

@@ -136,6 +136,7 @@ impl Builder {
             state_dir,
             sources: self.sources,
             revision: AtomicU64::new(1),
+            drift: Mutex::default(),
             run,
             containment_choice: match self.settings.containment {
                 Containment::Auto | Containment::PidNamespace => ContainmentChoice::Auto,

@@ -57,7 +57,7 @@ pub use clock::Clock;
 pub use command::Change;
 pub use journal::{rfc3339, to_json as event_json};
 pub use logbook::{LogQuery, level_of, source_name, source_of};
-pub use reload::{Plan, ReloadError, ReloadRequest, Reloaded, Step};
+pub use reload::{Drift, Plan, ReloadError, ReloadRequest, Reloaded, Step};
 pub use shared::End;
 pub(crate) use slot::Slot;
 pub use state_dir::{Holder, StateDir, StateDirError};

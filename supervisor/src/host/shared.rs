@@ -34,6 +34,7 @@ pub(super) struct Shared {
     pub(super) state_dir: StateDir,
     pub(super) sources: Vec<PathBuf>,
     pub(super) revision: AtomicU64,
+    pub(super) drift: Mutex<super::reload::Seen>,
     pub(super) run: RunMark,
     pub(super) containment_choice: ContainmentChoice,
     pub(super) adopts: bool,
@@ -118,6 +119,11 @@ impl Shared {
 
     pub(super) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Relaxed)
+    }
+
+    /// The last look at what lies on the disk.
+    pub(super) fn drift(&self) -> std::sync::MutexGuard<'_, super::reload::Seen> {
+        self.drift.lock().expect("nothing panics while it holds this")
     }
 
     /// Another configuration is in force; gives its number.

@@ -20,6 +20,13 @@ impl<T: AsFd> AsRawFd for Watched<T> {
     }
 }
 
+impl<T> Watched<T> {
+    /// What is watched.
+    pub(crate) fn owner(&self) -> &T {
+        &self.0
+    }
+}
+
 /// Watches a descriptor with the runtime's poll.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ mod lifecycle;
 mod management;
 mod mcp;
 mod once_active;
+mod reload;
 mod secrets;
 mod signals;
 mod watch;

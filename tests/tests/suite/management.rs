@@ -22,6 +22,8 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("stop", json!({"ids": ["geo"]})),
         ("start", json!({"ids": ["geo"]})),
         ("restart", json!({"ids": ["geo"], "now": true})),
+        ("reload", json!({"plan": true, "except": ["geo"]})),
+        ("reload", json!({"if_revision": 1})),
         ("stop", json!({"all": true, "wait": false})),
         // Last, as nothing can be asked after it.
         ("shutdown", json!({})),
@@ -32,6 +34,7 @@ fn calls() -> Vec<(&'static str, Value)> {
 fn unknown_plugin(method: &str) -> Option<Value> {
     match method {
         "status" | "health" | "start" | "stop" | "restart" => Some(json!({"ids": ["nobody"]})),
+        "reload" => Some(json!({"except": ["nobody"]})),
         "why" => Some(json!({"id": "nobody"})),
         "logs" | "subscribe_logs" => Some(json!({"filter": {"plugin": "nobody"}})),
         _ => None,

@@ -40,7 +40,7 @@ static SUPERVISOR: Section = table(
         )
         .default("auto")
         .not_yet(&["pidns"]),
-        key("watch", Kind::Bool, "Reloads when a manifest changes.").default("false").later(),
+        key("watch", Kind::Bool, "Reloads when a manifest changes.").default("false"),
         key(
             "foreign_manifests",
             Kind::Choice(&["auto", "refuse", "warn"]),

@@ -86,8 +86,12 @@ fn every_key_that_changes_alone_is_one_difference_of_its_class() {
 
 #[test]
 fn a_change_is_shown_in_few_words_and_members_by_name_alone() {
-    let before = process("env = { A = \"1\", TOKEN = { from_env = \"T\" } }\n[calls]\ndeadline = \"90s\"\n[config]\nunits = \"metric\"\nkeys = { secret = \"hunter22\" }");
-    let after = process("env = { A = \"2\", TOKEN = { from_env = \"U\" }, B = \"hunter23\" }\n[config]\nunits = \"metric\"\nkeys = { secret = \"hunter23\" }\n[limits]\nmemory = \"64MiB\"");
+    let before = process(
+        "env = { A = \"1\", TOKEN = { from_env = \"T\" } }\n[calls]\ndeadline = \"90s\"\n[config]\nunits = \"metric\"\nkeys = { secret = \"hunter22\" }",
+    );
+    let after = process(
+        "env = { A = \"2\", TOKEN = { from_env = \"U\" }, B = \"hunter23\" }\n[config]\nunits = \"metric\"\nkeys = { secret = \"hunter23\" }\n[limits]\nmemory = \"64MiB\"",
+    );
     assert_eq!(
         changes(&before, &after),
         [
@@ -100,7 +104,12 @@ fn a_change_is_shown_in_few_words_and_members_by_name_alone() {
         ]
     );
     assert_eq!(
-        changes(&after, &process("# said otherwise\nenv.TOKEN.from_env = \"U\"\nenv.B = \"hunter23\"\nenv.A = '2'\n[limits]\nmemory = \"65536KiB\"\n[config]\nkeys = { secret = \"hunter23\" }\nunits = \"metric\"")),
+        changes(
+            &after,
+            &process(
+                "# said otherwise\nenv.TOKEN.from_env = \"U\"\nenv.B = \"hunter23\"\nenv.A = '2'\n[limits]\nmemory = \"65536KiB\"\n[config]\nkeys = { secret = \"hunter23\" }\nunits = \"metric\""
+            )
+        ),
         Vec::<String>::new(),
         "meaning counts, not spelling"
     );

@@ -71,14 +71,14 @@ pub(super) async fn watched(
     shown: &mut ChangeScreen,
     screen: &mut Screen,
     change: impl Future<Output = Result<Change, ClientError>>,
-) -> Result<Change, Trouble> {
+) -> Result<Change, ClientError> {
     let mut events = client.subscribe_events(None).await?;
     let mut ticks = tokio::time::interval(TICK);
     let mut more = true;
     tokio::pin!(change);
     loop {
         tokio::select! {
-            change = &mut change => return Ok(change?),
+            change = &mut change => return change,
             item = events.next(), if more => match item {
                 Some(Ok(EventItem::Event(event))) => shown.event(screen, &event),
                 // The answer says what these would have said.

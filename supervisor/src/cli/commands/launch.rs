@@ -14,7 +14,9 @@ use crate::cli::render::run::Expected;
 use crate::cli::trouble::Trouble;
 use crate::control::socket::BindError;
 use crate::control::{AttachServer, ControlServer};
-use crate::host::{By, End, ReloadError, ReloadRequest, StartError, StateDirError, Supervisor, Via};
+use crate::host::{
+    By, End, ReloadError, ReloadRequest, StartError, StateDirError, Supervisor, Via,
+};
 
 pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ended {
     let mut set = outboard_manifest::load(&args.sources, None)
@@ -28,6 +30,7 @@ pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ende
     if let Some(within) = args.shutdown_timeout {
         settings.fleet.shutdown_cap = within;
     }
+    let watches = settings.watch;
     let sources: Vec<PathBuf> = args.sources.iter().map(|path| absolute(path)).collect();
     let supervisor = Supervisor::builder(dir)
         .settings(settings)
@@ -41,11 +44,15 @@ pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ende
     let control = ControlServer::start(dir, supervisor.clone()).map_err(no_socket)?;
     let attach = AttachServer::start(dir, supervisor.clone()).map_err(no_socket)?;
 
+    let watching = (args.watch || watches).then(|| tokio::spawn(watch(supervisor.clone())));
     let plan = Plan::new(args, expected, screen);
     let reloading = tokio::spawn(reload_on_hangup(supervisor.clone()));
     let begin = || supervisor.start_enabled();
     let ended = supervise(&supervisor, &plan, begin, stopped(&supervisor), screen).await;
     reloading.abort();
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     drop(attach);
     control.stop().await;
     ended
@@ -58,6 +65,13 @@ async fn reload_on_hangup(supervisor: Supervisor) {
         // Whatever came of it has been told; another change that came between is read along with this one.
         let request = || ReloadRequest::apply(By::own(Via::Signal));
         while let Err(ReloadError::Conflict { .. }) = supervisor.reload(request()).await {}
+    }
+}
+
+/// The same whenever a file changes.
+async fn watch(supervisor: Supervisor) {
+    if let Err(error) = supervisor.watch_manifests().await {
+        tracing::warn!(%error, "manifests are not watched: a change of theirs waits for `outboard reload`");
     }
 }
 

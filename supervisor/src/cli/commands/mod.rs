@@ -11,6 +11,7 @@ mod list;
 mod logs;
 mod notify;
 mod params;
+mod reload;
 mod run;
 mod schema;
 mod shutdown;
@@ -53,6 +54,7 @@ pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
         Verb::Start(start) => change::run(&start.into(), Asked::Start, &dir, screen).await,
         Verb::Stop(stop) => change::run(&stop.into(), Asked::Stop, &dir, screen).await,
         Verb::Restart(stop) => change::run(&stop.into(), Asked::Restart, &dir, screen).await,
+        Verb::Reload(reload) => reload::run(reload, &dir, screen).await,
         Verb::Logs(logs) => logs::run(logs, &dir, screen).await,
         Verb::Events(events) => events::run(events, &dir, screen).await,
         Verb::Why(why) => why::run(why, &dir, screen).await,

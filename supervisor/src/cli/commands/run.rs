@@ -20,7 +20,7 @@ use crate::cli::trouble::Trouble;
 use crate::control::Backend;
 use crate::control::api::{Change, State};
 use crate::control::convert::{self, Clocks};
-use crate::host::Outcome;
+use crate::host::{By, Outcome, Via};
 
 /// How often a long start or stop is looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -217,7 +217,7 @@ impl Ending {
     fn begin<B: Backend>(&mut self, backend: &B, now: bool, reason: Reason) {
         self.reason = Some(reason);
         let backend = backend.clone();
-        self.work = Some(Box::pin(async move { backend.shutdown(now).await }));
+        self.work = Some(Box::pin(async move { backend.shutdown(now, By::own(Via::Signal)).await }));
     }
 
     /// The first signal asks plugins to leave; a second one kills them.

@@ -1,5 +1,7 @@
 //! Verbs against a management server with a fake backend behind it: what is printed, and the exit code.
 
+mod reload;
+
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 

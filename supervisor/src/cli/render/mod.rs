@@ -8,6 +8,7 @@ pub(super) mod doctor;
 pub(super) mod events;
 pub(super) mod json;
 pub(super) mod logs;
+pub(super) mod plan;
 pub(super) mod run;
 mod screen;
 pub(super) mod status;

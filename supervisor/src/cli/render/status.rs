@@ -34,6 +34,13 @@ pub(in crate::cli) fn status(screen: &mut Screen, status: &Status) {
         table.print(screen);
     }
     screen.line(&counted(status.plugins.iter().map(|plugin| plugin.state)));
+    if !status.drift.is_empty() {
+        let files: Vec<_> = status.drift.iter().map(|file| text::visible(file)).collect();
+        let (then, room) = (" (outboard reload --plan)", screen.width());
+        let files = format!("changed on disk, not applied: {}", files.join(", "));
+        let files = text::fit(&files, room.saturating_sub(then.len())).into_owned();
+        screen.line(&format!("{files}{then}"));
+    }
 }
 
 /// What each plugin reports of itself, after a probe.

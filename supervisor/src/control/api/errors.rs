@@ -10,6 +10,8 @@ pub mod code {
     pub const UNAVAILABLE: i32 = -31001;
     /// Class `host_exit`: the supervisor ends before the answer is known.
     pub const SHUTTING_DOWN: i32 = -31008;
+    /// Class `conflict`: somebody else was first.
+    pub const CONFLICT: i32 = -31011;
     /// Parameters that make no sense (JSON-RPC's own code).
     pub const INVALID_PARAMS: i32 = -32602;
     /// Nobody's fault outside (JSON-RPC's own code).
@@ -47,6 +49,16 @@ impl Refusal {
         class: "host_exit",
         meaning: "the supervisor ends before the outcome is known",
     };
+    pub const REJECTED: Self = Self {
+        code: code::INVALID_PARAMS,
+        class: "config_rejected",
+        meaning: "the manifests have errors, and nothing was changed: `problems` has a sentence for each, `text` shows their places",
+    };
+    pub const CONFLICT: Self = Self {
+        code: code::CONFLICT,
+        class: "conflict",
+        meaning: "another revision is in force than the one that was meant, and nothing was changed: `plan` is the plan for it",
+    };
     pub const INTERNAL: Self = Self {
         code: code::INTERNAL,
         class: "internal",
@@ -66,4 +78,13 @@ pub struct ErrorData {
     /// Every name that exists.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub ids: Vec<String>,
+    /// What is wrong with the manifests, a sentence for each.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub problems: Vec<String>,
+    /// The same with each place, as `check` shows it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub text: Option<String>,
+    /// What would be done now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub plan: Option<Box<super::Plan>>,
 }

@@ -111,3 +111,21 @@ pub struct LogFilter {
     /// Empty: from every source.
     pub sources: Vec<Source>,
 }
+
+/// What to read again, and on top of what.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reloading {
+    /// `true`: make the plan, and change nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<bool>,
+    /// Only on top of this revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub if_revision: Option<u64>,
+    /// Ids of plugins that stay as they are, whatever is said about them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub except: Option<Vec<String>>,
+    /// `false`: answer at once, with no outcomes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<bool>,
+}

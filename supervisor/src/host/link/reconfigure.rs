@@ -14,7 +14,8 @@ impl Link {
         let mut state = self.state();
         let limits = state.peer.limits_mut();
         limits.in_flight = new.in_flight;
-        limits.concurrency = advertised.map_or(new.concurrency, |n| new.concurrency.min(n as usize));
+        limits.concurrency =
+            advertised.map_or(new.concurrency, |n| new.concurrency.min(n as usize));
         limits.queue_bytes = new.queue_bytes;
         limits.queue_frames = new.queue_frames;
         limits.queue_calls = new.queue_calls;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::plan::KnownBad;
 use super::{Plan, Reading, ReloadError, ReloadRequest, Reloaded, Step};
+use crate::host::by::Via;
 use crate::host::command::Change;
 use crate::host::dispatch::Dispatcher;
 use crate::host::view::Outcome;
@@ -46,14 +47,13 @@ impl Dispatcher {
         reading: Reading,
         request: &ReloadRequest,
     ) -> Result<Reloaded, ReloadError> {
-        let plan = self.plan(&reading, &request.except).and_then(|plan| {
-            match request.if_revision {
+        let plan =
+            self.plan(&reading, &request.except).and_then(|plan| match request.if_revision {
                 Some(meant) if meant != plan.revision => {
                     Err(ReloadError::Conflict { plan: Box::new(plan) })
                 }
                 _ => Ok(plan),
-            }
-        });
+            });
         let plan = match plan {
             Ok(plan) => plan,
             Err(error) => {
@@ -63,14 +63,21 @@ impl Dispatcher {
                 return Err(error);
             }
         };
-        let mut reloaded =
-            Reloaded { revision: plan.revision, applied: request.apply, plan, outcomes: Vec::new() };
+        let mut reloaded = Reloaded {
+            revision: plan.revision,
+            applied: request.apply,
+            plan,
+            outcomes: Vec::new(),
+        };
         if request.apply {
             if !reloaded.plan.is_empty() {
                 reloaded.revision = self.shared.next_revision();
             }
             reloaded.outcomes = self.carry_out_plan(&reloaded, reading.set, request);
-            self.tell_applied(&reloaded, request);
+            // A file that was touched and says the same is no news.
+            if !(reloaded.plan.is_empty() && request.by.via == Via::Watch) {
+                self.tell_applied(&reloaded, request);
+            }
         }
         Ok(reloaded)
     }
@@ -111,9 +118,8 @@ impl Dispatcher {
         request: &ReloadRequest,
     ) -> Vec<Outcomes> {
         let Plan { steps, settings, .. } = &reloaded.plan;
-        let kept = |refused: &&Refused| {
-            refused.id.as_ref().is_none_or(|id| !request.except.contains(id))
-        };
+        let kept =
+            |refused: &&Refused| refused.id.as_ref().is_none_or(|id| !request.except.contains(id));
         self.in_force.refused = set.refused.iter().filter(kept).map(KnownBad::of).collect();
         self.take_settings(set.settings, settings);
         let mut waits = Vec::new();
@@ -125,7 +131,7 @@ impl Dispatcher {
                 Some(key) => self.take(key, step, manifest, reloaded.revision, &mut waits),
                 None => {
                     let key = self.add(&Arc::new(manifest));
-                    if !step.lazy {
+                    if !step.rests {
                         self.wait_for(key, Change::Start, &mut waits);
                     }
                     let effects = self.fleet.start_if_enabled(self.clock.now(), key);
@@ -160,9 +166,13 @@ impl Dispatcher {
         // Only what changed: the command line may have said otherwise about the rest.
         for (_, change) in changes {
             match &*change.key {
-                "supervisor.start_concurrency" => policy.start_concurrency = fleet.start_concurrency,
+                "supervisor.start_concurrency" => {
+                    policy.start_concurrency = fleet.start_concurrency
+                }
                 "supervisor.shutdown_cap" => policy.shutdown_cap = fleet.shutdown_cap,
-                "supervisor.storm.restarts" | "supervisor.storm.within" => policy.storm = fleet.storm,
+                "supervisor.storm.restarts" | "supervisor.storm.within" => {
+                    policy.storm = fleet.storm
+                }
                 _ => {}
             }
         }

@@ -13,7 +13,8 @@ use crate::host::launch::Launch;
 
 /// Programs whose first argument is the program that people mean.
 const INTERPRETERS: [&str; 13] = [
-    "python", "node", "deno", "bun", "ruby", "perl", "php", "lua", "bash", "dash", "zsh", "sh", "awk",
+    "python", "node", "deno", "bun", "ruby", "perl", "php", "lua", "bash", "dash", "zsh", "sh",
+    "awk",
 ];
 
 /// One start. Values of variables are in it as hashes alone.
@@ -32,7 +33,11 @@ pub(crate) struct Fingerprint {
 
 impl Fingerprint {
     /// Looks at the files that would run, and reads nothing.
-    pub(in crate::host) fn of(manifest: &Manifest, launch: &Launch, identity: Option<FileIdentity>) -> Self {
+    pub(in crate::host) fn of(
+        manifest: &Manifest,
+        launch: &Launch,
+        identity: Option<FileIdentity>,
+    ) -> Self {
         let value = |name: &str| {
             let found = launch.env.iter().find(|(known, _)| known.as_bytes() == name.as_bytes());
             found.map_or(0, |(_, value)| hash(value))

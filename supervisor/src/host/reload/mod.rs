@@ -2,9 +2,11 @@
 //! all.
 
 mod apply;
+mod drift;
 mod fingerprint;
 mod plan;
 mod read;
+mod watcher;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +22,8 @@ use super::supervisor::Supervisor;
 use super::view::Outcome;
 
 pub(super) use apply::InForce;
+pub use drift::Drift;
+pub(super) use drift::Seen;
 pub(super) use fingerprint::Fingerprint;
 pub(crate) use read::Reading;
 
@@ -81,8 +85,10 @@ pub struct Step {
     pub held_for: Option<Duration>,
     /// Its manifest had been refused, and is sound now.
     pub mended: bool,
-    /// Started at the first call.
-    pub lazy: bool,
+    /// Nobody starts it by itself: it is lazy, or not enabled.
+    pub rests: bool,
+    /// Calls that come while it restarts wait for it.
+    pub calls_wait: bool,
 }
 
 /// What a reload came to.
@@ -96,6 +102,13 @@ pub struct Reloaded {
 }
 
 impl Reloaded {
+    #[cfg(test)]
+    pub(crate) fn of(revision: u64, applied: bool, plan: Plan, done: Vec<Outcome>) -> Self {
+        let (tell, outcomes) = oneshot::channel();
+        drop(tell.send(done));
+        Self { revision, applied, plan, outcomes: vec![outcomes] }
+    }
+
     /// Waits until every plugin that was started, stopped or restarted by it has come to its end of that.
     pub async fn outcomes(self) -> Vec<Outcome> {
         let mut all = Vec::new();
@@ -114,7 +127,7 @@ pub enum ReloadError {
     Unreadable(#[from] LoadError),
     /// The set has errors. `problems` are sentences, `text` shows each with its place.
     #[error("the manifests have errors: {}", problems.join("; "))]
-    Rejected { problems: Vec<String>, text: String },
+    Rejected { problems: Vec<String>, text: String, files: Vec<PathBuf> },
     /// Another revision is in force than the one that was meant; the plan is the one for it.
     #[error("revision {} is in force", plan.revision)]
     Conflict { plan: Box<Plan> },

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use outboard_core::plan::{Action, Asks, Difference, Standing, decide};
-use outboard_core::{Key, PluginId, StateName};
+use outboard_core::{Key, PluginId, StateName, WhileRestarting};
 use outboard_manifest::{Manifest, Refused};
 
 use super::{Plan, Reading, ReloadError, Step};
@@ -14,18 +14,19 @@ use crate::host::slot::Slot;
 impl Dispatcher {
     /// # Errors
     /// The set is refused, or `except` names what there is not.
-    pub(super) fn plan(
-        &self,
-        reading: &Reading,
-        except: &[PluginId],
-    ) -> Result<Plan, ReloadError> {
+    pub(super) fn plan(&self, reading: &Reading, except: &[PluginId]) -> Result<Plan, ReloadError> {
         self.know(reading, except)?;
         self.judge(reading, except)?;
         let set = &reading.set;
         let mut plan = Plan {
             revision: self.shared.revision(),
             settings: self.in_force.settings.differences(&set.settings),
-            warnings: set.warnings.iter().chain(&set.settings_problems).map(|p| p.sentence()).collect(),
+            warnings: set
+                .warnings
+                .iter()
+                .chain(&set.settings_problems)
+                .map(|p| p.sentence())
+                .collect(),
             ..Plan::default()
         };
         let mut put = |step: Option<Step>, id: &PluginId| match step {
@@ -46,10 +47,8 @@ impl Dispatcher {
             set.manifests.iter().map(|manifest| &manifest.id).chain(refused).collect();
         for (key, slot) in &self.slots {
             if !named.contains(&slot.id) && !self.leaving.contains(key) {
-                let gone = Step {
-                    clients: slot.told().clients,
-                    ..step(&slot.manifest(), Action::Remove)
-                };
+                let gone =
+                    Step { clients: slot.told().clients, ..step(&slot.manifest(), Action::Remove) };
                 put(Some(gone), &slot.id);
             } else if !set.manifests.iter().any(|manifest| manifest.id == slot.id) {
                 put(None, &slot.id);
@@ -82,7 +81,8 @@ impl Dispatcher {
     /// A set with an error is refused whole. What was refused before and has not been touched since holds up nobody.
     fn judge(&self, reading: &Reading, except: &[PluginId]) -> Result<(), ReloadError> {
         let set = &reading.set;
-        let excepted = |refused: &Refused| refused.id.as_ref().is_some_and(|id| except.contains(id));
+        let excepted =
+            |refused: &Refused| refused.id.as_ref().is_some_and(|id| except.contains(id));
         let blocks = |refused: &&Refused| {
             !excepted(refused) && !self.in_force.refused.iter().any(|known| is_same(known, refused))
         };
@@ -99,6 +99,10 @@ impl Dispatcher {
         Err(ReloadError::Rejected {
             problems: shown.iter().map(|problem| problem.sentence()).collect(),
             text: shown.iter().map(|problem| problem.render(&here)).collect(),
+            files: shown
+                .iter()
+                .filter_map(|problem| Some(problem.place.as_ref()?.file.clone()))
+                .collect(),
         })
     }
 
@@ -170,7 +174,8 @@ fn step(manifest: &Manifest, action: Action) -> Step {
         clients: 0,
         held_for: None,
         mended: false,
-        lazy: manifest.policy.lazy || !manifest.policy.enabled,
+        rests: manifest.policy.lazy || !manifest.policy.enabled,
+        calls_wait: manifest.policy.while_restarting == WhileRestarting::Wait,
     }
 }
 

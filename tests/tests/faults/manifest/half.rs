@@ -45,6 +45,48 @@ fn man_13_a_half_written_file_is_refused_and_the_old_one_goes_on() {
 }
 
 #[test]
+fn man_13_of_two_reloads_at_once_the_second_is_a_conflict() {
+    let row = Row::new("MAN-13");
+    row.chaos(WELL, "serve");
+    row.chaos("changes", "serve");
+    let run = row.run();
+    run.active(WELL);
+    run.active("changes");
+    let mut revision = 1;
+    race(|round| {
+        let more = format!("[config]\nround = {round}\n");
+        row.chaos_with("changes", "serve", &more);
+        // Both are there before the supervisor can look at either: it stands still until both have connected.
+        row.freeze(run.pid);
+        let reload = || {
+            let state = run.state_dir.display().to_string();
+            let on = revision.to_string();
+            let argv = ["reload", "--json", "--if-revision", &on, "--state-dir", &state];
+            let program = outboard_tests::runtimes::bin("outboard").display().to_string();
+            let argv = [program].into_iter().chain(argv.map(str::to_owned)).collect();
+            (*row).witness().spawn(row.spawn(argv))
+        };
+        let both = [reload(), reload()];
+        let connections = || {
+            let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+            let path = run.state_dir.join("control.sock").display().to_string();
+            // The listener, and whoever waits to be accepted.
+            sockets.lines().filter(|line| line.ends_with(&path)).count()
+        };
+        outboard_tests::clock::wait_until("both have connected", || connections() >= 3);
+        run.signal(libc::SIGCONT);
+        let mut codes = both.map(|pid| (*row).witness().exit(pid).get().code);
+        codes.sort_unstable();
+        assert_eq!(codes, [Some(0), Some(8)], "round {round}");
+        revision += 1;
+        assert_eq!(run.status()["supervisor"]["revision"], revision);
+    });
+    let spawns = run.count(|event| event.is("plugin.spawned", "changes"));
+    assert_eq!(spawns as u64, revision, "each change has restarted it once");
+    row.witness("two clients were connected before the supervisor ran on");
+}
+
+#[test]
 fn man_13_a_half_written_set_is_none() {
     let row = Row::new("MAN-13");
     row.chaos(WELL, "serve");

@@ -1,7 +1,9 @@
 //! MAN: manifests that are wrong, and what they leave alone.
 
+mod drift;
 mod file;
 mod half;
+mod trust;
 mod set;
 mod text;
 

@@ -79,6 +79,12 @@ fn sup_04_a_broken_set_changes_nothing_and_says_every_error() {
     assert_eq!(spawns(&run), ids.len());
     assert_eq!(run.status()["supervisor"]["revision"], 1);
     run.cli(&["status", "one"]).code(4);
+    let reload = run.cli(&["reload"]).code(2);
+    for part in ["one.toml:2", "two.toml:4", "2 errors; nothing was changed"] {
+        assert!(reload.stderr.contains(part), "`{part}` in {}", reload.stderr);
+    }
+    run.cli(&["reload", "--plan"]).code(2);
+    assert_eq!(spawns(&run), ids.len());
     let manifests = row.manifests().display().to_string();
     let checked = row.finish(row.spawn(vec![
         outboard_tests::runtimes::bin("outboard").display().to_string(),

@@ -1,0 +1,108 @@
+//! What lies on the disk and is not in force: looked at when somebody asks, and again only once a file has moved.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use outboard_core::PluginId;
+
+use super::{ReloadError, ReloadRequest};
+use crate::host::by::{By, Via};
+use crate::host::supervisor::Supervisor;
+
+/// What a reload would change, or what keeps it from changing anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drift {
+    /// Files, by name.
+    pub files: BTreeSet<String>,
+    /// Plugins whose manifests say something else than what runs.
+    pub plugins: BTreeSet<PluginId>,
+}
+
+/// The last look, and what it was of.
+#[derive(Debug, Default)]
+pub(in crate::host) struct Seen {
+    of: Option<(u64, u64)>,
+    drift: Drift,
+}
+
+impl Supervisor {
+    /// What lies on the disk and is not in force. Costs a look at each file, and reading them when one has moved.
+    pub async fn drift(&self) -> Drift {
+        let sources = self.shared.sources.clone();
+        let look = tokio::task::spawn_blocking(move || look(&sources)).await;
+        let Ok(look) = look else { return Drift::default() };
+        let now = (self.shared.revision(), look);
+        {
+            let seen = self.shared.drift();
+            if seen.of == Some(now) {
+                return seen.drift.clone();
+            }
+        }
+        let drift = self.read_drift().await;
+        let mut seen = self.shared.drift();
+        *seen = Seen { of: Some(now), drift: drift.clone() };
+        drift
+    }
+
+    async fn read_drift(&self) -> Drift {
+        let request = ReloadRequest { apply: false, ..ReloadRequest::apply(By::own(Via::Api)) };
+        let mut drift = Drift::default();
+        match self.reload(request).await {
+            Ok(planned) => {
+                for step in planned.plan.steps {
+                    drift.files.extend(name(&step.manifest));
+                    drift.plugins.insert(step.id);
+                }
+                if !planned.plan.settings.is_empty() {
+                    drift.files.insert(outboard_manifest::SETTINGS_FILE.to_owned());
+                }
+            }
+            Err(ReloadError::Rejected { files, .. }) => {
+                drift.files.extend(files.iter().filter_map(|file| name(file)));
+            }
+            Err(ReloadError::Unreadable(error)) => {
+                drift.files.insert(error.to_string());
+            }
+            Err(
+                ReloadError::Conflict { .. } | ReloadError::UnknownId { .. } | ReloadError::Ended,
+            ) => {}
+        }
+        drift
+    }
+}
+
+/// Names, sizes and times of all that a reload would read.
+fn look(sources: &[PathBuf]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for source in sources {
+        let mut files = match std::fs::read_dir(source) {
+            Ok(entries) => {
+                let entries = entries.filter_map(Result::ok).map(|entry| entry.path());
+                entries.filter(|path| super::watcher::concerns(path)).collect()
+            }
+            Err(_) => vec![source.clone()],
+        };
+        files.sort_unstable();
+        for file in files {
+            let meta = std::fs::metadata(&file).ok();
+            let mark = |meta: std::fs::Metadata| {
+                (
+                    meta.dev(),
+                    meta.ino(),
+                    meta.size(),
+                    meta.mtime(),
+                    meta.mtime_nsec(),
+                    meta.ctime_nsec(),
+                )
+            };
+            (file, meta.map(mark)).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+fn name(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}

@@ -1,0 +1,175 @@
+//! Reloads by itself when a manifest changes on the disk.
+//!
+//! Folders are watched and not files: editors write beside a file and rename, and a new file is a change too. What comes
+//! in a burst is read once, when it is over.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
+
+use super::{ReloadError, ReloadRequest};
+use crate::host::by::{By, Via};
+use crate::host::supervisor::Supervisor;
+use crate::host::watch::{Watched, register};
+
+/// A burst is over when nothing has changed for this long: an editor's write, rename and clean-up are one.
+const SETTLES: Duration = Duration::from_millis(150);
+
+/// A burst that never ends is read this often all the same.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(2);
+
+/// How often a folder that has gone is looked for.
+const LOOKS_AGAIN: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    /// Reads the manifests again whenever one of them changes, until the future is dropped. What comes of it are events, as
+    /// with any reload; a file that is half written is refused, and read again with its next change.
+    ///
+    /// # Errors
+    /// The kernel gives no watch.
+    pub async fn watch_manifests(&self) -> io::Result<()> {
+        let folders = folders(&self.shared.sources);
+        let mut watch = Watch::new(&folders)?;
+        loop {
+            let lost = watch.burst().await?;
+            if lost {
+                watch = watch_again(&folders).await?;
+            }
+            let request = || ReloadRequest::apply(By::own(Via::Watch));
+            while let Err(ReloadError::Conflict { .. }) = self.reload(request()).await {}
+        }
+    }
+}
+
+/// Whether a change of this file can change what a reload reads.
+pub(super) fn concerns(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name == b".env" || (name.ends_with(b".toml") && !name.starts_with(b"."))
+}
+
+fn folders(sources: &[PathBuf]) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = sources
+        .iter()
+        .map(|source| match source.parent() {
+            Some(folder) if source.is_file() => folder.to_owned(),
+            _ => source.clone(),
+        })
+        .collect();
+    folders.sort_unstable();
+    folders.dedup();
+    folders
+}
+
+/// A folder has gone, or another one has taken its place.
+async fn watch_again(folders: &[PathBuf]) -> io::Result<Watch> {
+    loop {
+        match Watch::new(folders) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return other,
+        }
+        tokio::time::sleep(LOOKS_AGAIN).await;
+    }
+}
+
+struct Watch(AsyncFd<Watched<Inotify>>);
+
+impl Watch {
+    fn new(folders: &[PathBuf]) -> io::Result<Self> {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        let mask = AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_MODIFY
+            | AddWatchFlags::IN_ATTRIB
+            | AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_MOVE
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF
+            | AddWatchFlags::IN_ONLYDIR;
+        for folder in folders {
+            inotify.add_watch(folder, mask)?;
+        }
+        Ok(Self(register(inotify, Interest::READABLE)?))
+    }
+
+    /// Waits for a change that concerns us and for the end of those that come with it; whether a folder is lost.
+    async fn burst(&mut self) -> io::Result<bool> {
+        let mut lost = false;
+        while !self.changes(&mut lost).await? {}
+        let until = Instant::now() + AT_LEAST_EVERY;
+        loop {
+            let settled = (Instant::now() + SETTLES).min(until);
+            match tokio::time::timeout_at(settled, self.changes(&mut lost)).await {
+                Ok(changed) => drop(changed?),
+                Err(_) => return Ok(lost),
+            }
+        }
+    }
+
+    /// The next changes; whether one of them concerns us.
+    async fn changes(&mut self, lost: &mut bool) -> io::Result<bool> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            match ready.get_inner().owner().read_events() {
+                Ok(events) => {
+                    *lost |= events.iter().any(is_the_end);
+                    return Ok(events.iter().any(is_ours));
+                }
+                Err(Errno::EAGAIN) => ready.clear_ready(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// The folder itself is gone, or is another one.
+fn is_the_end(event: &InotifyEvent) -> bool {
+    event.mask.intersects(
+        AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_IGNORED,
+    )
+}
+
+fn is_ours(event: &InotifyEvent) -> bool {
+    // What the kernel could not keep may have been anything.
+    let overflow = event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
+    let named = event.name.as_ref().is_some_and(|name| concerns(Path::new(name)));
+    overflow || named || is_the_end(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_settings_and_variables_count_and_an_editors_own_files_do_not() {
+        for name in ["m/geo.toml", "outboard.toml", "m/.env"] {
+            assert!(concerns(Path::new(name)), "{name}");
+        }
+        for name in ["m/.geo.toml.swp", "m/.geo.toml", "4913", "geo.toml~", "geo.py", ""] {
+            assert!(!concerns(Path::new(name)), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_one_change_and_a_lost_folder_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("m");
+        std::fs::create_dir(&folder).unwrap();
+        let mut watch = Watch::new(std::slice::from_ref(&folder)).unwrap();
+        // As editors write: beside it, then renamed over it.
+        std::fs::write(folder.join("4913"), "").unwrap();
+        std::fs::write(folder.join(".geo.toml.swp"), "x").unwrap();
+        std::fs::write(folder.join("geo.toml~"), "x").unwrap();
+        std::fs::rename(folder.join("geo.toml~"), folder.join("geo.toml")).unwrap();
+        assert!(!watch.burst().await.unwrap());
+        let more = tokio::time::timeout(SETTLES * 2, watch.burst()).await;
+        assert!(more.is_err(), "nothing is left of the burst");
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(watch.burst().await.unwrap());
+    }
+}

@@ -1,0 +1,475 @@
+//! `reload` over a table of edits: the plan that is expected, the plan that is seen, and what comes of it.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+
+use outboard_tests::world::{Launch, Output, toml_text};
+use outboard_tests::{Running, World};
+use serde_json::{Value, json};
+
+/// Keys that only a new process takes; every other one is in force at once. Said here once more, by section: the
+/// supervisor's own table is what is tested.
+const RESTART: [&str; 7] = ["dialect", "process.", "wire.", "mcp.", "lsp.", "limits.", "permissions."];
+
+/// Keys that no manifest can show alone, and why.
+const LEFT_OUT: [&str; 6] = [
+    // Another id is another plugin: it has a row of its own.
+    "id",
+    // What runs would no longer run.
+    "process.command",
+    "dialect",
+    // Refused as long as they have no effect, or wanted by root alone.
+    "process.sha256",
+    "process.user",
+    "process.group",
+];
+
+/// One supervisor with the plugin that is edited, and one beside it.
+struct Bench<'w> {
+    world: &'w World,
+    run: Running<'w>,
+    base: String,
+}
+
+impl<'w> Bench<'w> {
+    fn new(world: &'w World) -> Self {
+        let base = base(world, "edited");
+        world.manifest("edited", &base);
+        world.manifest("other", &base(world, "other"));
+        fs::create_dir(world.manifests().join("other")).unwrap();
+        let env = [("EDIT_SECRET", "first-value")];
+        let run = world.launch(&Launch { env: &env, ..Launch::default() });
+        run.active("edited");
+        run.active("other");
+        Self { world, run, base }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.world.manifests().join(name)
+    }
+
+    fn plan(&self) -> Value {
+        self.run.cli(&["reload", "--plan", "--json"]).code(0).json()["plan"].take()
+    }
+
+    fn generation(&self, id: &str) -> Value {
+        self.run.plugin(id)["generation"].clone()
+    }
+
+    /// Plans, sees that nothing has changed by it, applies, and sees that the plan was kept to. Gives the plan's steps as
+    /// `action plugin keys`.
+    #[track_caller]
+    fn reload(&self, what: &str) -> Vec<String> {
+        let before = self.run.status();
+        let plan = self.plan();
+        let after = self.run.status();
+        let same = |status: &Value, member: &str| -> Vec<Value> {
+            let mut rows: Vec<Value> = status["plugins"].as_array().unwrap().clone();
+            rows.sort_by_key(|row| row["id"].to_string());
+            rows.iter().map(|row| row[member].clone()).collect()
+        };
+        for member in ["id", "generation", "pid", "wanted"] {
+            assert_eq!(same(&before, member), same(&after, member), "{what}: a plan changes nothing");
+        }
+        assert_eq!(before["supervisor"]["revision"], after["supervisor"]["revision"], "{what}");
+        let applied = self.run.cli(&["reload", "--json"]).code(0).json();
+        assert_eq!(applied["plan"]["steps"], plan["steps"], "{what}: what was planned is done");
+        let rises = plan["steps"] != json!([]) || plan["settings"] != json!([]);
+        let revision = plan["revision"].as_u64().unwrap() + u64::from(rises);
+        assert_eq!(applied["revision"], revision, "{what}: the revision rises with a change");
+        steps(&plan)
+    }
+}
+
+/// A manifest of dotted keys, so that a line can be added to it.
+fn base(world: &World, id: &str) -> String {
+    let gates = toml_text(&world.gates().folder().display().to_string());
+    let command = outboard_tests::world::toml_list(&world.chaos_command(id, "serve"));
+    format!(
+        "process.command = {command}\nprocess.env.CHAOS_DIR = {gates}\nstart.first_byte_timeout = \"20s\"\n"
+    )
+}
+
+fn steps(plan: &Value) -> Vec<String> {
+    let step = |step: &Value| {
+        let keys: Vec<&str> = step["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|change| change["key"].as_str().unwrap())
+            .collect();
+        let text = |member: &str| step[member].as_str().unwrap().to_owned();
+        format!("{} {} {}", text("action"), text("plugin"), keys.join(" ")).trim_end().to_owned()
+    };
+    plan["steps"].as_array().unwrap().iter().map(step).collect()
+}
+
+/// Every key of the schema that a value can be given to, and a value that is not its default.
+fn keys(schema: &Value, path: &str, list: &mut Vec<(String, String)>) {
+    let Some(properties) = schema["properties"].as_object() else { return };
+    for (name, property) in properties {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        if property["properties"].is_object() && property.get("default").is_none() {
+            keys(property, &path, list);
+        } else if !LEFT_OUT.contains(&path.as_str()) {
+            list.push((path.clone(), value(&path, property)));
+        }
+    }
+}
+
+fn value(path: &str, property: &Value) -> String {
+    // What a process needs to live goes on being enough.
+    match path {
+        "limits.memory" => return "\"512MiB\"".into(),
+        "limits.cpu" => return "\"200%\"".into(),
+        "process.env" | "config" => return "{ A = \"b\" }".into(),
+        _ => {}
+    }
+    let default = property.get("default");
+    let pattern = property["pattern"].as_str().unwrap_or_default();
+    if let Some(words) = property["enum"].as_array() {
+        return words.iter().find(|word| Some(*word) != default).unwrap().to_string();
+    }
+    match property["type"].as_str() {
+        Some("boolean") => (default != Some(&json!(true))).to_string(),
+        Some("integer") => "77".into(),
+        Some("number") => "1".into(),
+        Some("object") => "{ a = 1 }".into(),
+        Some("array") if property["items"]["type"] == "integer" => "[7]".into(),
+        Some("array") => "[\"other\"]".into(),
+        Some("string") if pattern.contains("(ms|") => "\"25s\"".into(),
+        Some("string") if pattern.contains("KiB") => "\"2MiB\"".into(),
+        Some("string") if pattern.contains('%') => "\"50%\"".into(),
+        Some("string") if pattern.contains("[0-7]") => "\"027\"".into(),
+        Some("string") => "\"other\"".into(),
+        _ if property["oneOf"].is_array() => "\"25s\"".into(),
+        _ => "\"other\"".into(),
+    }
+}
+
+#[test]
+fn every_key_that_changes_alone_is_planned_and_done_as_its_kind_wants() {
+    let world = World::new();
+    let bench = Bench::new(&world);
+    let schema = world.cli(&["schema"]).code(0).json();
+    let mut table = Vec::new();
+    keys(&schema, "", &mut table);
+    assert!(table.len() > 60, "{table:?}");
+    for (key, value) in &table {
+        let before = bench.generation("edited");
+        let line = match key.as_str() {
+            "process.env" => "process.env.A = \"b\"".to_owned(),
+            "config" => "config.A = \"b\"".to_owned(),
+            "start.first_byte_timeout" => String::new(),
+            _ => format!("{key} = {value}"),
+        };
+        let base = match key.as_str() {
+            "start.first_byte_timeout" => bench.base.replace("\"20s\"", "\"25s\""),
+            _ => bench.base.clone(),
+        };
+        world.manifest("edited", &format!("{base}{line}\n"));
+        let restarts = RESTART.iter().any(|section| key.starts_with(section)) || key == "config";
+        let action = match key.as_str() {
+            "enabled" => "stop",
+            _ if restarts => "restart",
+            _ => "in_place",
+        };
+        let member = if matches!(key.as_str(), "process.env" | "config") { ".A" } else { "" };
+        let expected = vec![format!("{action} edited {key}{member}")];
+        assert_eq!(bench.reload(key), expected, "`{line}` is added");
+        let generation = |n: u64| json!(before.as_u64().unwrap() + n);
+        match action {
+            "restart" => {
+                assert_eq!(bench.generation("edited"), generation(1), "{key}");
+                assert_eq!(bench.run.plugin("edited")["state"], "active", "{key}");
+            }
+            "stop" => assert_eq!(bench.run.plugin("edited")["state"], "registered", "{key}"),
+            _ => assert_eq!(bench.generation("edited"), generation(0), "{key}: nothing is restarted"),
+        }
+        // And back.
+        world.manifest("edited", &bench.base);
+        let back = if action == "stop" { "start" } else { action };
+        assert_eq!(bench.reload(key), [format!("{back} edited {key}{member}")], "`{line}` is gone");
+    }
+    assert_eq!(bench.generation("other"), 1, "nobody else was touched");
+}
+
+#[test]
+fn a_table_of_edits_gives_the_plans_that_it_says() {
+    let world = World::new();
+    let bench = Bench::new(&world);
+    let write = |name: &str, text: &str| fs::write(bench.path(name), text).unwrap();
+    let plus = |line: &str| format!("{}{line}\n", bench.base);
+    let nothing: [&str; 0] = [];
+
+    // Spelling is no change.
+    write("edited.toml", &plus("# a comment\ncalls.deadline = \"30000ms\""));
+    assert_eq!(bench.reload("a comment, and a default that is spelt out"), nothing);
+    write("edited.toml", &plus("description = \"a\"\ncalls.deadline = \"10s\""));
+    assert_eq!(bench.reload("two keys"), ["in_place edited calls.deadline description"]);
+    write("edited.toml", &plus("calls.deadline = \"10s\"\nconfig.a = 1\nwire.max_depth = 99"));
+    assert_eq!(
+        bench.reload("of several kinds the strongest counts"),
+        ["restart edited config.a description wire.max_depth"]
+    );
+    write("edited.toml", &bench.base);
+    bench.reload("back");
+
+    // Files.
+    fs::rename(bench.path("other.toml"), bench.path("another.toml")).unwrap();
+    assert_eq!(bench.reload("a file is renamed"), ["add another", "remove other"]);
+    bench.run.active("another");
+    let named = format!("id = \"other\"\n{}", base(&world, "other"));
+    write("another.toml", &named);
+    assert_eq!(bench.reload("an id is changed"), ["add other", "remove another"]);
+    fs::rename(bench.path("another.toml"), bench.path("other.toml")).unwrap();
+    assert_eq!(bench.reload("a file is renamed, and says the same id"), ["in_place other file"]);
+    write("new.toml", &base(&world, "new"));
+    write("rests.toml", &format!("lazy = true\n{}", base(&world, "rests")));
+    assert_eq!(bench.reload("two files are new"), ["add new", "add rests"]);
+    write("rests.toml", &format!("lazy = true\n{}calls.in_flight = 5\n", base(&world, "rests")));
+    assert_eq!(bench.reload("one that rests"), ["rest rests calls.in_flight"]);
+    write("rests.toml", &base(&world, "rests"));
+    assert_eq!(bench.reload("no longer lazy"), ["start rests calls.in_flight lazy"]);
+    fs::remove_file(bench.path("rests.toml")).unwrap();
+    fs::remove_file(bench.path("new.toml")).unwrap();
+    assert_eq!(bench.reload("two files are gone"), ["remove new", "remove rests"]);
+
+    // By hand.
+    bench.run.cli(&["stop", "other"]).code(0);
+    write("other.toml", &format!("{named}calls.deadline = \"9s\"\n"));
+    assert_eq!(bench.reload("stopped by hand"), ["held other calls.deadline"]);
+    assert_eq!(bench.run.plugin("other")["state"], "registered");
+    bench.run.cli(&["start", "other"]).code(0);
+
+    // The surroundings.
+    write("other.toml", &format!("{named}process.env.A = \"${{FROM_DOTENV}}\"\n"));
+    write(".env", "FROM_DOTENV=secret-one\n");
+    fs::set_permissions(bench.path(".env"), PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!(bench.reload("a variable"), ["restart other calls.deadline process.env.A"]);
+    write(".env", "FROM_DOTENV=secret-two\n");
+    let said = bench.run.cli(&["reload", "--plan"]).code(0).stdout;
+    assert!(said.contains("~ restart   other  env A changed"), "{said}");
+    assert!(!said.contains("secret-"), "no value is said: {said}");
+    assert_eq!(bench.reload("its value"), ["restart other process.env.A"]);
+
+    // The program.
+    let program = bench.path("program");
+    fs::copy(outboard_tests::runtimes::bin("outboard-chaos"), &program).unwrap();
+    let own = format!(
+        "process.command = [{}]\n",
+        toml_text(&program.display().to_string())
+    );
+    write("own.toml", &own);
+    assert_eq!(bench.reload("a program of its own"), ["add own"]);
+    fs::copy(outboard_tests::runtimes::bin("outboard-chaos"), bench.path("next")).unwrap();
+    fs::rename(bench.path("next"), &program).unwrap();
+    assert_eq!(bench.reload("another file in its place"), [format!("{} own executable", swaps())]);
+
+    // `outboard.toml`.
+    write("outboard.toml", "[defaults.health]\ninterval = \"11s\"\n");
+    let all = ["edited", "other", "own"].map(|id| format!("in_place {id} health.interval"));
+    assert_eq!(bench.reload("a default for all"), all);
+    write(
+        "outboard.toml",
+        "[supervisor]\nstart_concurrency = 2\n[logs]\njournal = \"1MiB\"\n[defaults.health]\ninterval = \"11s\"\n",
+    );
+    let settings = bench.plan()["settings"].clone();
+    assert_eq!(
+        settings,
+        json!([
+            {"key": "logs.journal", "from": "64MiB", "to": "1MiB", "at_once": false},
+            {"key": "supervisor.start_concurrency", "from": "8", "to": "2", "at_once": true},
+        ])
+    );
+    assert_eq!(bench.reload("for the supervisor itself"), nothing);
+
+    // What is refused.
+    let kept = bench.run.status()["supervisor"]["revision"].clone();
+    let circle = |id: &str, of: &str| {
+        write(&format!("{id}.toml"), &format!("{}start.requires = [\"{of}\"]\n", base(&world, id)));
+    };
+    let refused = |what: &str, parts: &[&str]| {
+        for args in [&["reload", "--plan"][..], &["reload"]] {
+            let Output { stderr, .. } = bench.run.cli(args).code(2);
+            for part in parts {
+                assert!(stderr.contains(part), "{what}: `{part}` in {stderr}");
+            }
+        }
+        assert_eq!(bench.run.status()["supervisor"]["revision"], kept, "{what}");
+    };
+    circle("one", "two");
+    circle("two", "one");
+    refused("a circle", &["goes round in a circle", "nothing was changed"]);
+    fs::remove_file(bench.path("two.toml")).unwrap();
+    refused("what it requires is nowhere", &["one requires `two`, which no manifest describes"]);
+    write("one.toml", "[process]\ncommand = \n");
+    refused("no TOML", &["one.toml:2"]);
+    write("one.toml", &base(&world, "one")[..40]);
+    refused("half a file", &["one.toml:1"]);
+    write("one.toml", &plus("[health]\nintervall = \"10s\"\nmisses = \"three\""));
+    refused("two errors in a file", &["unknown key `intervall`", "misses", "2 errors"]);
+    write("one.toml", &format!("id = \"other\"\n{}", base(&world, "one")));
+    refused("two of a name", &["2 manifests have the id `other`"]);
+    fs::remove_file(bench.path("one.toml")).unwrap();
+    write("outboard.toml", "[defaults.health]\ninterval = 11\n");
+    refused("an error for all", &["outboard.toml:2"]);
+    write("outboard.toml", "");
+    assert_eq!(bench.reload("mended"), all);
+    assert_eq!(bench.run.events().iter().filter(|event| event.event == "internal.surprise").count(), 0);
+}
+
+/// What is done about another executable.
+fn swaps() -> &'static str {
+    "restart"
+}
+
+#[test]
+fn a_broken_file_holds_up_nobody_when_it_is_left_alone_or_was_broken_before() {
+    let world = World::new();
+    world.manifest("broken", "[process]\ncommand = 7\n");
+    let bench = Bench::new(&world);
+    let write = |name: &str, text: &str| fs::write(bench.path(name), text).unwrap();
+    // Refused at the start and untouched since.
+    write("edited.toml", &format!("{}calls.deadline = \"10s\"\n", bench.base));
+    assert_eq!(bench.reload("broken before"), ["in_place edited calls.deadline"]);
+    assert_eq!(bench.run.plugin("broken")["state"], "failed");
+    // Another error in it is news.
+    write("broken.toml", "[process]\ncommand = 8\n");
+    write("edited.toml", &bench.base);
+    let refused = bench.run.cli(&["reload"]).code(2);
+    assert!(refused.stderr.contains("broken.toml:2"), "{}", refused.stderr);
+    let plan = bench.run.cli(&["reload", "--except", "broken", "--plan"]).code(0).stdout;
+    assert!(plan.contains("outboard reload --if-revision 2 --except broken"), "{plan}");
+    let applied = bench.run.cli(&["reload", "--except", "broken", "--json"]).code(0).json();
+    assert_eq!(steps(&applied["plan"]), ["in_place edited calls.deadline"]);
+    bench.run.cli(&["reload"]).code(2);
+    // One that changed and is to be left alone.
+    write("broken.toml", &base(&world, "broken"));
+    write("other.toml", &format!("{}config.a = 1\n", base(&world, "other")));
+    let applied = bench.run.cli(&["reload", "--except", "other", "--json"]).code(0).json();
+    assert_eq!(steps(&applied["plan"]), ["start broken"], "mended");
+    assert_eq!(applied["plan"]["excepted"], json!(["other"]));
+    bench.run.active("broken");
+    assert_eq!(bench.generation("other"), 1);
+    let unknown = bench.run.cli(&["reload", "--except", "othr"]).code(4);
+    assert!(unknown.stderr.contains("did you mean `other`?"), "{}", unknown.stderr);
+}
+
+#[test]
+fn a_plugin_that_can_is_told_of_its_configuration_and_one_that_does_not_take_it_is_restarted() {
+    let world = World::new();
+    let opening = "on initialize {\n reply {\"protocolVersion\":1,\"supports\":{\"configReload\":true}}\n}\n";
+    let takes = format!("{opening}on config/changed {{\n at told $params\n reply {{\"applied\":true}}\n}}\nserve");
+    let refuses = format!("{opening}on config/changed {{\n reply-error 7 no\n}}\nserve");
+    let text = |n: u32| format!("[config]\nn = {n}\n");
+    world.chaos_with("takes", &takes, &text(1));
+    world.chaos_with("refuses", &refuses, &text(1));
+    let run = world.run();
+    run.active("takes");
+    run.active("refuses");
+    world.chaos_with("takes", &takes, &text(2));
+    world.chaos_with("refuses", &refuses, &text(2));
+    let plan = run.cli(&["reload", "--plan", "--json"]).code(0).json()["plan"].take();
+    let told: Vec<_> = plan["steps"].as_array().unwrap().iter().map(|step| &step["told"]).collect();
+    assert_eq!(told, [true, true], "{plan}");
+    run.cli(&["reload"]).code(0);
+    let told = world.gates().report("told");
+    assert_eq!(told.text, "{\"config\":{\"n\":2},\"revision\":2}");
+    let answered = |id: &str| run.event(|event| event.is("config.answered", id));
+    assert_eq!(answered("takes").member("applied"), &json!(true));
+    assert_eq!(answered("refuses").member("applied"), &json!(false));
+    run.active_above("refuses", 1);
+    assert_eq!(run.plugin("takes")["generation"], 1);
+}
+
+#[test]
+fn a_revision_that_is_not_the_one_meant_is_a_conflict_with_the_newer_plan() {
+    let world = World::new();
+    let bench = Bench::new(&world);
+    let deadline = |span: &str| {
+        world.manifest("edited", &format!("{}calls.deadline = \"{span}\"\n", bench.base));
+    };
+    deadline("10s");
+    bench.run.cli(&["reload", "--if-revision", "1"]).code(0);
+    deadline("11s");
+    let late = bench.run.cli(&["reload", "--if-revision", "1"]).code(8);
+    assert!(late.stdout.contains("~ in place  edited  [calls] deadline 10s -> 11s"), "{late:?}");
+    assert!(late.stdout.contains("outboard reload --if-revision 2"), "{late:?}");
+    assert!(late.stderr.contains("revision 2 is in force"), "{late:?}");
+    bench.run.cli(&["reload", "--plan", "--if-revision", "1"]).code(8);
+    assert_eq!(bench.run.status()["supervisor"]["revision"], 2);
+    bench.run.cli(&["reload", "--if-revision", "2"]).code(0);
+}
+
+#[test]
+fn a_watched_folder_is_read_when_it_changes_and_a_half_written_file_waits_for_its_rest() {
+    let world = World::new();
+    let text = base(&world, "edited");
+    world.manifest("edited", &text);
+    let run = world.launch(&Launch { args: &["--watch"], ..Launch::default() });
+    run.active("edited");
+    let path = world.manifests().join("edited.toml");
+    let mut seq = run.events().last().unwrap().seq;
+    let mut next = |name: &str| {
+        let event = run.event_after(seq, |event| event.event.starts_with("config."));
+        seq = event.seq;
+        assert_eq!(event.event, name, "{event}");
+        event
+    };
+    // An editor that writes beside the file and renames.
+    let beside = world.manifests().join(".edited.toml.tmp");
+    fs::write(&beside, format!("{text}calls.deadline = \"10s\"\n")).unwrap();
+    fs::rename(&beside, &path).unwrap();
+    let applied = next("config.applied");
+    assert_eq!(applied.member("by"), &json!({"via": "watch"}));
+    assert_eq!(applied.member("changed"), &json!(["edited"]));
+    // One that has not finished is refused, and read again with its next write.
+    fs::write(&path, &text[..30]).unwrap();
+    next("config.rejected");
+    fs::write(&path, format!("{text}calls.deadline = \"12s\"\n")).unwrap();
+    assert_eq!(next("config.applied").number("revision"), 3);
+    world.manifest("new", &base(&world, "new"));
+    assert_eq!(next("config.applied").member("added"), &json!(["new"]));
+    run.active("new");
+    // Touched and not changed: no news.
+    world.manifest("new", &base(&world, "new"));
+    fs::remove_file(world.manifests().join("new.toml")).unwrap();
+    assert_eq!(next("config.applied").member("removed"), &json!(["new"]));
+}
+
+#[test]
+fn whoever_changes_what_is_wanted_is_told() {
+    let world = World::new();
+    world.chaos("geo", "serve");
+    let run = world.run();
+    run.active("geo");
+    let uid = fs::metadata(world.folder()).unwrap().uid();
+    run.cli(&["stop", "geo"]).code(0);
+    run.control("start", &json!({"ids": ["geo"]})).unwrap();
+    run.cli(&["reload"]).code(0);
+    let seq = run.events().last().unwrap().seq;
+    run.signal(libc::SIGHUP);
+    run.event_after(seq, |event| event.event == "config.applied");
+    let by: Vec<(String, Value)> = run
+        .events()
+        .iter()
+        .filter(|event| event.fields.contains_key("by"))
+        .map(|event| {
+            let by = event.member("by");
+            assert!(by["via"] == "signal" || by["uid"] == uid && by["pid"].is_u64(), "{event}");
+            (format!("{} {}", event.event, event.text("what")), by["via"].clone())
+        })
+        .collect();
+    let expected = [
+        ("plugin.asked stop", "cli"),
+        ("plugin.asked start", "api"),
+        ("config.applied ", "cli"),
+        ("config.applied ", "signal"),
+    ];
+    assert_eq!(by, expected.map(|(what, via)| (what.to_owned(), json!(via))));
+    run.stop();
+    let stopping = run.event(|event| event.event == "supervisor.stopping");
+    assert_eq!(stopping.member("by"), &json!({"via": "signal"}));
+}
