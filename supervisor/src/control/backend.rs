@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 
 pub use crate::host::LogQuery;
 use crate::host::{
-    By,    Dossier, Drift, EventRecord, LogLine, Outcome, ReloadError, ReloadRequest, Reloaded,
+    By, Dossier, Drift, EventRecord, LogLine, Outcome, ReloadError, ReloadRequest, Reloaded,
     SupervisorView,
 };
 
@@ -27,10 +27,20 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn start(&self, ids: Vec<PluginId>, by: By) -> impl Future<Output = Vec<Outcome>> + Send;
 
     /// Wants these down and waits until nothing of them is left; `now` goes straight to the kill.
-    fn stop(&self, ids: Vec<PluginId>, now: bool, by: By) -> impl Future<Output = Vec<Outcome>> + Send;
+    fn stop(
+        &self,
+        ids: Vec<PluginId>,
+        now: bool,
+        by: By,
+    ) -> impl Future<Output = Vec<Outcome>> + Send;
 
     /// Stops and starts these.
-    fn restart(&self, ids: Vec<PluginId>, now: bool, by: By) -> impl Future<Output = Vec<Outcome>> + Send;
+    fn restart(
+        &self,
+        ids: Vec<PluginId>,
+        now: bool,
+        by: By,
+    ) -> impl Future<Output = Vec<Outcome>> + Send;
 
     /// Plans what the manifests on the disk change, or does it.
     fn reload(

@@ -4,7 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jsonrpsee::client_transport::ws::{HeaderMap, HeaderValue, Url, WsHandshakeError, WsTransportClientBuilder};
+use jsonrpsee::client_transport::ws::{
+    HeaderMap, HeaderValue, Url, WsHandshakeError, WsTransportClientBuilder,
+};
 use jsonrpsee::core::client::{Client, ClientBuilder, Error as RpcError, Subscription};
 use tokio::net::UnixStream;
 

@@ -12,8 +12,8 @@ use tokio::sync::{Notify, broadcast};
 
 use super::backend::{Backend, LogQuery};
 use crate::host::{
-    By,    Dossier, Drift, Ended, EventRecord, LogLine, LogSource, Outcome, Plan, PluginView, ReloadError,
-    ReloadRequest, Reloaded, SupervisorView,
+    By, Dossier, Drift, Ended, EventRecord, LogLine, LogSource, Outcome, Plan, PluginView,
+    ReloadError, ReloadRequest, Reloaded, SupervisorView,
 };
 
 /// 2026-03-01T03:12:04.118Z, in microseconds.

@@ -195,8 +195,12 @@ impl<B: Backend> Serve for Methods<B> {
     async fn shutdown(&self, params: api::Shutdown) -> RpcResult<api::Change> {
         let ids = pick(&self.backend.view(), &[], true)?;
         let (backend, by) = (self.backend.clone(), asking());
-        self.change(ids, None, async move { backend.shutdown(params.now.unwrap_or(false), by).await })
-            .await
+        self.change(
+            ids,
+            None,
+            async move { backend.shutdown(params.now.unwrap_or(false), by).await },
+        )
+        .await
     }
 
     async fn why(&self, params: api::OfPlugin) -> RpcResult<api::Why> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonrpsee::server::{
-    BatchRequestConfig, HttpRequest, Methods as RpcMethods, Server, ServerConfig, ServerHandle, StopHandle,
-    serve_with_graceful_shutdown, stop_channel,
+    BatchRequestConfig, HttpRequest, Methods as RpcMethods, Server, ServerConfig, ServerHandle,
+    StopHandle, serve_with_graceful_shutdown, stop_channel,
 };
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;

@@ -7,8 +7,8 @@ use tokio::sync::broadcast;
 
 use super::backend::Backend;
 use crate::host::{
-    By,    Change, Dossier, Drift, EventRecord, LogLine, LogQuery, Outcome, ReloadError, ReloadRequest,
-    Reloaded, Supervisor, SupervisorView,
+    By, Change, Dossier, Drift, EventRecord, LogLine, LogQuery, Outcome, ReloadError,
+    ReloadRequest, Reloaded, Supervisor, SupervisorView,
 };
 
 impl Backend for Supervisor {

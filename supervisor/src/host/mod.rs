@@ -49,8 +49,8 @@ mod watch;
 mod words;
 
 pub use builder::{Builder, StartError};
-pub(crate) use call::{Answer, Call, More, Token};
 pub use by::{By, Via};
+pub(crate) use call::{Answer, Call, More, Token};
 pub use call::{CallOptions, CallResult};
 pub(crate) use caller::Caller;
 pub use clock::Clock;

@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 use tokio::sync::{broadcast, oneshot};
 
 use super::builder::Builder;
+use super::by::{By, Via};
 use super::call::{Call, CallOptions, CallResult, More, Token};
 use super::caller::Caller;
-use super::by::{By, Via};
 use super::clock::Clock;
 use super::command::{Change, Command};
 use super::happening::Happening;

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 /// Keys that only a new process takes; every other one is in force at once. Said here once more, by section: the
 /// supervisor's own table is what is tested.
-const RESTART: [&str; 7] = ["dialect", "process.", "wire.", "mcp.", "lsp.", "limits.", "permissions."];
+const RESTART: [&str; 7] =
+    ["dialect", "process.", "wire.", "mcp.", "lsp.", "limits.", "permissions."];
 
 /// Keys that no manifest can show alone, and why.
 const LEFT_OUT: [&str; 6] = [
@@ -70,7 +71,11 @@ impl<'w> Bench<'w> {
             rows.iter().map(|row| row[member].clone()).collect()
         };
         for member in ["id", "generation", "pid", "wanted"] {
-            assert_eq!(same(&before, member), same(&after, member), "{what}: a plan changes nothing");
+            assert_eq!(
+                same(&before, member),
+                same(&after, member),
+                "{what}: a plan changes nothing"
+            );
         }
         assert_eq!(before["supervisor"]["revision"], after["supervisor"]["revision"], "{what}");
         let applied = self.run.cli(&["reload", "--json"]).code(0).json();
@@ -185,7 +190,9 @@ fn every_key_that_changes_alone_is_planned_and_done_as_its_kind_wants() {
                 assert_eq!(bench.run.plugin("edited")["state"], "active", "{key}");
             }
             "stop" => assert_eq!(bench.run.plugin("edited")["state"], "registered", "{key}"),
-            _ => assert_eq!(bench.generation("edited"), generation(0), "{key}: nothing is restarted"),
+            _ => {
+                assert_eq!(bench.generation("edited"), generation(0), "{key}: nothing is restarted")
+            }
         }
         // And back.
         world.manifest("edited", &bench.base);
@@ -257,10 +264,7 @@ fn a_table_of_edits_gives_the_plans_that_it_says() {
     // The program.
     let program = bench.path("program");
     fs::copy(outboard_tests::runtimes::bin("outboard-chaos"), &program).unwrap();
-    let own = format!(
-        "process.command = [{}]\n",
-        toml_text(&program.display().to_string())
-    );
+    let own = format!("process.command = [{}]\n", toml_text(&program.display().to_string()));
     write("own.toml", &own);
     assert_eq!(bench.reload("a program of its own"), ["add own"]);
     fs::copy(outboard_tests::runtimes::bin("outboard-chaos"), bench.path("next")).unwrap();
@@ -317,7 +321,10 @@ fn a_table_of_edits_gives_the_plans_that_it_says() {
     refused("an error for all", &["outboard.toml:2"]);
     write("outboard.toml", "");
     assert_eq!(bench.reload("mended"), all);
-    assert_eq!(bench.run.events().iter().filter(|event| event.event == "internal.surprise").count(), 0);
+    assert_eq!(
+        bench.run.events().iter().filter(|event| event.event == "internal.surprise").count(),
+        0
+    );
 }
 
 /// What is done about another executable.
@@ -360,8 +367,11 @@ fn a_broken_file_holds_up_nobody_when_it_is_left_alone_or_was_broken_before() {
 #[test]
 fn a_plugin_that_can_is_told_of_its_configuration_and_one_that_does_not_take_it_is_restarted() {
     let world = World::new();
-    let opening = "on initialize {\n reply {\"protocolVersion\":1,\"supports\":{\"configReload\":true}}\n}\n";
-    let takes = format!("{opening}on config/changed {{\n at told $params\n reply {{\"applied\":true}}\n}}\nserve");
+    let opening =
+        "on initialize {\n reply {\"protocolVersion\":1,\"supports\":{\"configReload\":true}}\n}\n";
+    let takes = format!(
+        "{opening}on config/changed {{\n at told $params\n reply {{\"applied\":true}}\n}}\nserve"
+    );
     let refuses = format!("{opening}on config/changed {{\n reply-error 7 no\n}}\nserve");
     let text = |n: u32| format!("[config]\nn = {n}\n");
     world.chaos_with("takes", &takes, &text(1));

@@ -217,7 +217,8 @@ impl Ending {
     fn begin<B: Backend>(&mut self, backend: &B, now: bool, reason: Reason) {
         self.reason = Some(reason);
         let backend = backend.clone();
-        self.work = Some(Box::pin(async move { backend.shutdown(now, By::own(Via::Signal)).await }));
+        self.work =
+            Some(Box::pin(async move { backend.shutdown(now, By::own(Via::Signal)).await }));
     }
 
     /// The first signal asks plugins to leave; a second one kills them.

@@ -3,9 +3,9 @@
 mod drift;
 mod file;
 mod half;
-mod trust;
 mod set;
 mod text;
+mod trust;
 
 use std::fs;
 

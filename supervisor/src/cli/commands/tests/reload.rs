@@ -34,15 +34,30 @@ fn planned(fake: Fake) -> Fake {
         state.plan = Plan {
             revision: 7,
             steps: vec![
-                Step { held_for: Some(Duration::from_secs(7200)), ..step("files", Action::Hold, &[deadline]) },
+                Step {
+                    held_for: Some(Duration::from_secs(7200)),
+                    ..step("files", Action::Hold, &[deadline])
+                },
                 step("geo", Action::InPlace, &[deadline]),
                 step("github", Action::Swap, &[("executable", "2026.8.1", "2026.8.31")]),
                 step("kept", Action::Tell, &[("config.units", "", "")]),
-                step("lazy", Action::Rest, &[deadline, ("description", "", "new"), ("lazy", "", ""), ("wire.max_depth", "128", "99")]),
+                step(
+                    "lazy",
+                    Action::Rest,
+                    &[
+                        deadline,
+                        ("description", "", "new"),
+                        ("lazy", "", ""),
+                        ("wire.max_depth", "128", "99"),
+                    ],
+                ),
                 Step { mended: true, ..step("mended", Action::Start, &[]) },
                 step("off", Action::Stop, &[("enabled", "true", "false")]),
                 step("postgres", Action::Restart, &[("process.env.PG_URL", "", "")]),
-                Step { calls_wait: false, ..step("refuses", Action::Restart, &[("dialect", "native", "mcp")]) },
+                Step {
+                    calls_wait: false,
+                    ..step("refuses", Action::Restart, &[("dialect", "native", "mcp")])
+                },
                 Step { clients: 2, ..step("time", Action::Remove, &[]) },
                 step("weather", Action::Add, &[]),
                 Step { rests: true, ..step("wrapped", Action::Add, &[]) },
@@ -71,12 +86,18 @@ async fn a_reload_says_what_and_why_and_what_it_costs() {
     let mut type_ = async |fake: &Fake, words: &[&str]| {
         let (exit, text) = world.types(words).await;
         let asked = fake.with(|state| std::mem::take(&mut state.asked)).join(", ");
-        all.push_str(&format!("$ outboard {}  ({}: {asked})\n{text}\n", words.join(" "), exit as u8));
+        all.push_str(&format!(
+            "$ outboard {}  ({}: {asked})\n{text}\n",
+            words.join(" "),
+            exit as u8
+        ));
     };
     let fake = world.fake.clone();
     type_(&fake, &["reload", "--plan"]).await;
     type_(&fake, &["reload", "--except", "broken", "odd"]).await;
-    fake.with(|state| state.reload_error = Some(ReloadError::Conflict { plan: Box::new(state.plan.clone()) }));
+    fake.with(|state| {
+        state.reload_error = Some(ReloadError::Conflict { plan: Box::new(state.plan.clone()) })
+    });
     type_(&fake, &["reload", "--if-revision", "6"]).await;
     fake.with(|state| {
         state.reload_error = Some(ReloadError::Rejected {
