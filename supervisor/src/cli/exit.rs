@@ -154,15 +154,15 @@ mod tests {
                 message: String::new(),
                 data: Some(Box::new(api::ErrorData {
                     class: class.to_owned(),
-                    plugin: None,
-                    nearest: None,
-                    ids: Vec::new(),
+                    ..Default::default()
                 })),
             })
         };
         assert_eq!(answered(-31001, "not_found"), Exit::UnknownPlugin);
         assert_eq!(answered(-32602, "nothing_named"), Exit::Usage);
         assert_eq!(answered(-31008, "host_exit"), Exit::Unavailable);
+        assert_eq!(answered(-31011, "conflict"), Exit::Conflict);
+        assert_eq!(answered(-32602, "config_rejected"), Exit::Usage);
         let state_dir = std::path::PathBuf::from("/s");
         assert_eq!(
             Exit::of_client(&ClientError::NoSupervisor { state_dir: state_dir.clone() }),

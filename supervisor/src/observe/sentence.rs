@@ -11,7 +11,7 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
     let number = |name: &str| record.fields.get(name).and_then(Value::as_u64).unwrap_or_default();
     Some(match record.event {
         "plugin.spawned" => format!("spawned pid {}", number("pid")),
-        "plugin.asked" => format!("asked to {}{}", text("what"), by(record.fields.get("by"))),
+        "plugin.asked" => format!("{} is wanted{}", text("what"), by(record.fields.get("by"))),
         "plugin.reconfigured" => {
             let keys = record.fields.get("keys").and_then(Value::as_array);
             let keys: Vec<&str> = keys.into_iter().flatten().filter_map(Value::as_str).collect();

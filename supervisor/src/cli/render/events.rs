@@ -94,6 +94,11 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
         ),
         "plugin.registered" => (Info, "registered".to_owned()),
         "plugin.removed" => (Info, "removed".to_owned()),
+        "plugin.asked" => (Info, format!("{} is wanted{}", f.text("what"), asked_by(event))),
+        "plugin.reconfigured" => {
+            let what = format!("its manifest changed ({})", f.text("action").replace('_', " "));
+            (Info, with(&what, "", &f.list("keys")))
+        }
         "plugin.state" => (state_level(&f.text("to")), with(&f.text("to"), "", &f.text("reason"))),
         "plugin.phase" => (Info, phase(&f.text("phase")).to_owned()),
         "plugin.phase_extended" => {
@@ -221,12 +226,31 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
             ),
         ),
         "config.rejected" => (Error, with("its manifest is refused", "", &f.list("problems"))),
-        "config.applied" => (Info, format!("revision {} applied", f.text("revision"))),
+        "config.applied" => {
+            (Info, format!("revision {} applied{}", f.text("revision"), asked_by(event)))
+        }
+        "config.answered" => match event.fields.get("applied").and_then(Value::as_bool) {
+            Some(true) => (Info, "took its changed configuration".to_owned()),
+            _ => (Warn, "did not take its changed configuration".to_owned()),
+        },
         "internal.surprise" => {
             (Warn, format!("surprised by {} while {}", f.text("what"), f.text("state")))
         }
         "internal.panic" => (Error, with("a part of outboard panicked", "", &f.text("message"))),
         name => (Info, unknown(name, event)),
+    }
+}
+
+/// Who asked for it, where that is known.
+fn asked_by(event: &Event) -> String {
+    let by = event.fields.get("by");
+    let member = |name: &str| by.and_then(|by| by.get(name));
+    let number = |name: &str| member(name).and_then(Value::as_u64);
+    match (member("via").and_then(Value::as_str), number("pid"), number("uid")) {
+        (Some("watch"), ..) => ", as a file changed".to_owned(),
+        (Some("signal"), ..) => ", as a signal asked".to_owned(),
+        (_, Some(pid), Some(uid)) => format!(", as pid {pid} of user {uid} asked"),
+        _ => String::new(),
     }
 }
 

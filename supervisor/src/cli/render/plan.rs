@@ -108,7 +108,7 @@ fn reason(step: &Step) -> String {
         }
         Action::Remove => format!("{file} is gone"),
         Action::InPlace if step.told => {
-            format!("{changes}; it is told, and restarted only if it does not take it")
+            format!("{changes}; it is told, and restarted if it refuses")
         }
         Action::InPlace => format!("{changes}; no restart"),
         Action::Swap => format!("{changes}; no call is lost"),
