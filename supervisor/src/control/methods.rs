@@ -187,7 +187,7 @@ impl<B: Backend> Serve for Methods<B> {
             done = task => done.map_err(|_| broken())?,
             _ = end.wait_for(|ended| *ended) => return Err(ending()),
         };
-        let (answer, outcomes) = done.map_err(|error| not_reloaded(error))?;
+        let (answer, outcomes) = done.map_err(not_reloaded)?;
         let change = convert::change(&[], &outcomes, self.clocks());
         Ok(api::Reload { outcomes: change.outcomes, ..answer })
     }
