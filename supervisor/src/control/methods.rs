@@ -10,14 +10,15 @@ use jsonrpsee::types::ErrorObjectOwned;
 use outboard_core::PluginId;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+use super::answer::MAX_ANSWER;
+use super::api;
 use super::api::Refusal;
 use super::backend::{Backend, LogQuery};
 use super::convert::{self, Clocks};
 use super::rpc::{ASKING, Pending, Serve, refused, refused_with};
 use super::select::{SelectError, select};
-use super::{MAX_MESSAGE, api};
 use crate::host::{By, EventRecord, Outcome, ReloadError, ReloadRequest, SupervisorView, Via};
 use crate::nearest::nearest;
 
@@ -25,20 +26,27 @@ const MOST_EVENTS: usize = 1_000;
 const MOST_LINES: usize = 10_000;
 const DEFAULT_LINES: usize = 100;
 
-// An answer must fit a message: a log line is cut at 16 KiB by the host, which escaping can make six times as long,
-// but 10,000 lines of that size are no page anybody asked for; the server refuses such an answer by itself.
-const _: () = assert!(MOST_EVENTS * 4_096 < MAX_MESSAGE as usize);
+/// Methods whose answers are long, and made on the disk.
+pub(super) const LONG: &[&str] = &["logs"];
+
+/// Looks at the log at the same time; more wait for their turn.
+const LOOKS: usize = 2;
+
+// The host gives at most 4 MiB of log lines, whatever their number.
+const _: () = assert!(MOST_EVENTS * 4_096 < MAX_ANSWER);
 
 /// Serves any backend.
 pub(super) struct Methods<B> {
     backend: B,
     /// Turns true when the server ends and answers must be given up.
     end: watch::Receiver<bool>,
+    /// For looks at the log: each may hold some MiB.
+    looks: Semaphore,
 }
 
 impl<B: Backend> Methods<B> {
     pub(super) fn new(backend: B, end: watch::Receiver<bool>) -> Self {
-        Self { backend, end }
+        Self { backend, end, looks: Semaphore::new(LOOKS) }
     }
 
     fn selected(&self, ids: Option<Vec<String>>, all: Option<bool>) -> RpcResult<Vec<PluginId>> {
@@ -227,6 +235,7 @@ impl<B: Backend> Serve for Methods<B> {
     }
 
     async fn logs(&self, params: api::LogsOf) -> RpcResult<Vec<api::LogLine>> {
+        let _look = self.looks.acquire().await.map_err(|_| broken())?;
         let lines = self.backend.logs(self.query(params.filter)?).await;
         Ok(lines.iter().map(convert::log_line).collect())
     }

@@ -7,15 +7,18 @@
 //!
 //! **Absent by design:** terminals, colours, how output looks.
 
+mod answer;
 pub mod api;
 pub mod attach;
 pub mod attach_client;
 pub mod backend;
 pub mod client;
 pub mod convert;
+mod crowd;
 mod document;
 #[cfg(test)]
 pub(crate) mod fake;
+mod http;
 mod methods;
 mod note;
 mod reserve;
@@ -24,6 +27,7 @@ pub mod select;
 pub mod server;
 pub mod socket;
 mod supervisor;
+mod websocket;
 pub mod words;
 
 pub use attach::AttachServer;

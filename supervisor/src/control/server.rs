@@ -1,35 +1,36 @@
 //! Serves the management API on its Unix socket.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use jsonrpsee::server::{
-    BatchRequestConfig, HttpRequest, Methods as RpcMethods, Server, ServerConfig, ServerHandle,
-    StopHandle, serve_with_graceful_shutdown, stop_channel,
-};
+use hyper::Request;
+use hyper::header::USER_AGENT;
+use jsonrpsee::Methods as RpcMethods;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
-use tower::util::MapRequest;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
+use super::answer::MAX_ANSWER;
 use super::backend::Backend;
+use super::crowd::Crowd;
 use super::methods::Methods;
 use super::reserve::{self, Reserve, Spent};
 use super::rpc::register;
 use super::socket::{BindError, BoundSocket, peer_uid};
-use super::{CLI_AGENT, CONTROL_SOCKET, MAX_MESSAGE};
+use super::{CLI_AGENT, CONTROL_SOCKET, http};
 use crate::host::{By, Via};
 
 /// Connections served at the same time.
 const CONNECTIONS: usize = 128;
 
-/// Messages that wait for one connection's reader. A subscription that is behind by more than this and the
-/// broadcast channel is told how many it missed.
-const QUEUED_MESSAGES: u32 = 256;
+/// Bytes kept for all connections together, beside what each may be in the middle of sending: requests in work, and answers
+/// that wait to be read. More than one of the longest answers.
+const KEPT: usize = 24 * 1024 * 1024;
+
+const _: () = assert!(KEPT > MAX_ANSWER);
 
 /// How long answers under way are waited for when the server stops, before they become errors.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -45,10 +46,12 @@ const IN_NEED: usize = 4;
 #[derive(Debug)]
 pub struct ControlServer {
     socket: BoundSocket,
-    handle: ServerHandle,
+    /// Turns true when no more requests are taken.
+    stop: watch::Sender<bool>,
     /// Turns true when answers under way have had their time.
     ending: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    /// Gives the connections that were open at the stop.
+    accepting: JoinHandle<JoinSet<()>>,
 }
 
 impl ControlServer {
@@ -65,11 +68,11 @@ impl ControlServer {
             socket.try_clone_listener().and_then(UnixListener::from_std).map_err(|source| {
                 BindError::Io { action: "serve", path: socket.path().to_owned(), source }
             })?;
-        let (stop, handle) = stop_channel();
+        let (stop, stopped) = watch::channel(false);
         let (ending, end) = watch::channel(false);
         let methods = register(Methods::new(backend, end)).into();
-        let accepting = tokio::spawn(accept(listener, methods, stop));
-        Ok(Self { socket, handle, ending, accepting })
+        let accepting = tokio::spawn(accept(listener, methods, stopped));
+        Ok(Self { socket, stop, ending, accepting })
     }
 
     /// Where the socket is.
@@ -81,18 +84,28 @@ impl ControlServer {
     /// Takes no more requests, waits a moment for answers under way, turns the rest into errors, and removes the
     /// socket.
     pub async fn stop(mut self) {
-        if self.handle.stop().is_err() || (&mut self.accepting).await.is_err() {
+        self.stop.send_replace(true);
+        let Ok(mut open) = (&mut self.accepting).await else {
             tracing::debug!("the management server had ended already");
-        }
-        // `stopped` waits for every clone of the stop handle, and each call under way holds one.
-        if tokio::time::timeout(LAST_ANSWERS, self.handle.clone().stopped()).await.is_ok() {
+            return;
+        };
+        if tokio::time::timeout(LAST_ANSWERS, all_closed(&mut open)).await.is_ok() {
             return;
         }
         self.ending.send_replace(true);
-        if tokio::time::timeout(LAST_ERRORS, self.handle.clone().stopped()).await.is_err() {
+        if tokio::time::timeout(LAST_ERRORS, all_closed(&mut open)).await.is_err() {
             tracing::debug!("management clients that do not read their answers are left behind");
         }
     }
+}
+
+/// Ends when it is true, or nobody is left to make it so.
+pub(super) async fn turned(flag: &mut watch::Receiver<bool>) {
+    drop(flag.wait_for(|flag| *flag).await);
+}
+
+async fn all_closed(open: &mut JoinSet<()>) {
+    while open.join_next().await.is_some() {}
 }
 
 impl Drop for ControlServer {
@@ -101,16 +114,19 @@ impl Drop for ControlServer {
     }
 }
 
-async fn accept(listener: UnixListener, methods: RpcMethods, stop: StopHandle) {
-    let service = Server::builder().set_config(config()).to_service_builder();
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(
+    listener: UnixListener,
+    methods: RpcMethods,
+    mut stop: watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let mut open = JoinSet::new();
+    let crowd = Crowd::of(CONNECTIONS, KEPT);
     let reserve = Reserve::of(IN_NEED + 1);
-    let stopped = stop.clone().shutdown();
-    tokio::pin!(stopped);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = &mut stopped => return,
+            Some(_) = open.join_next() => continue,
+            () = turned(&mut stop) => return open,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -135,39 +151,20 @@ async fn accept(listener: UnixListener, methods: RpcMethods, stop: StopHandle) {
             tracing::warn!("a management connection of another user was refused");
             continue;
         }
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+        let Some(place) = crowd.enter() else {
             refuse(stream, "too many management connections").await;
             continue;
         };
-        let whose = peer(&stream);
-        let service = service.clone().build(methods.clone(), stop.clone());
-        let served = serve_with_graceful_shutdown(
-            stream,
-            MapRequest::new(service, move |request| told(request, whose)),
-            stop.clone().shutdown(),
-        );
-        let reserve = reserve.clone();
-        tokio::spawn(async move {
-            if let Err(error) = served.await {
-                tracing::debug!(%error, "a management connection ended");
-            }
+        let (reserve, by) = (reserve.clone(), peer(&stream));
+        let serving = http::serve(stream, by, methods.clone(), place, stop.clone());
+        open.spawn(async move {
+            serving.await;
             // Its descriptor is free now, and nobody else has had a turn since.
             reserve.refill();
-            drop(permit);
         });
+        // Who has just been let in says what it wants before the next one takes its place.
+        tokio::task::yield_now().await;
     }
-}
-
-fn config() -> ServerConfig {
-    ServerConfig::builder()
-        .max_request_body_size(MAX_MESSAGE)
-        .max_response_body_size(MAX_MESSAGE)
-        // The same bound once more: a connection that was upgraded to WebSocket gives its permit of ours back.
-        .max_connections(CONNECTIONS as u32)
-        .max_subscriptions_per_connection(16)
-        .set_message_buffer_capacity(QUEUED_MESSAGES)
-        .set_batch_request_config(BatchRequestConfig::Disabled)
-        .build()
 }
 
 /// Whether the other end is of our own user or root; a peer whose credentials cannot be read is neither.
@@ -182,15 +179,11 @@ fn peer(stream: &UnixStream) -> By {
     By { via: Via::Api, uid: peer.map(|peer| peer.uid()), pid }
 }
 
-/// The request with the word of who sends it. The command line says that it is one: nobody gains by saying so.
-fn told<B>(mut request: HttpRequest<B>, by: By) -> HttpRequest<B> {
-    let agent = request.headers().get("user-agent");
-    let via = match agent.is_some_and(|agent| agent.as_bytes() == CLI_AGENT.as_bytes()) {
-        true => Via::Cli,
-        false => Via::Api,
-    };
-    request.extensions_mut().insert(By { via, ..by });
-    request
+/// Who sends a request over a connection. The command line says that it is one: nobody gains by saying so.
+pub(super) fn sender<B>(request: &Request<B>, by: By) -> By {
+    let agent = request.headers().get(USER_AGENT);
+    let is_cli = agent.is_some_and(|agent| agent.as_bytes() == CLI_AGENT.as_bytes());
+    By { via: if is_cli { Via::Cli } else { Via::Api }, ..by }
 }
 
 /// Says why, for as long as the kernel takes it at once, and hangs up.

@@ -320,11 +320,33 @@ async fn sup_11_garbage_costs_one_connection_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn sup_11_who_asks_for_nothing_makes_room_for_who_does() {
+    let world = World::new(three());
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(UnixStream::connect(world.server.path()).await.unwrap());
+    }
+    assert_eq!(world.client().await.status(&[]).await.unwrap().plugins.len(), 3);
+    let mut rest = Vec::new();
+    idle[0].read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty(), "the first to come was the first to go");
+}
+
+#[tokio::test]
 async fn sup_11_the_connection_past_the_bound_is_told_so() {
     let world = World::new(three());
+    world.fake.with(|state| state.hold = true);
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"stop","params":{"all":true}}"#;
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{request}",
+        request.len()
+    );
     let mut held = Vec::new();
-    for _ in 0..128 {
-        held.push(UnixStream::connect(world.server.path()).await.unwrap());
+    for number in 1..=128 {
+        let mut stream = UnixStream::connect(world.server.path()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        held.push(stream);
+        until(|| world.fake.with(|state| state.asked.len() == number)).await;
     }
     let mut one_more = UnixStream::connect(world.server.path()).await.unwrap();
     let mut answer = String::new();
@@ -341,6 +363,13 @@ async fn sup_11_the_connection_past_the_bound_is_told_so() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), again).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn subscriptions_need_somewhere_to_send_to() {
+    let world = World::new(three());
+    let answer = world.http(r#"{"jsonrpc":"2.0","id":1,"method":"subscribe_events"}"#).await;
+    assert!(answer.contains("needs a WebSocket"), "{answer}");
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ impl Journal {
     /// Opens the journal at `file`, going on behind its last event. `size` is the bound of all its files together.
     #[must_use]
     pub(crate) fn open(file: Arc<Path>, size: u64, sink: Arc<Sink>) -> Self {
-        let last = tail::last_lines(&file, 1, |_| true).pop();
+        let last = tail::last_lines(&file, 1, usize::MAX, |_| true).pop();
         let next_seq = last.and_then(|l| parse(&l)).map_or(1, |record| record.seq + 1);
         Self {
             inner: Mutex::new(Inner { next_seq, ring: VecDeque::new() }),
@@ -101,7 +101,7 @@ impl Journal {
     /// The newest events of earlier runs, oldest first. Before the first event of this one.
     #[must_use]
     pub(crate) fn before(&self) -> Vec<Arc<EventRecord>> {
-        let lines = tail::last_lines(&self.file, RING, |_| true);
+        let lines = tail::last_lines(&self.file, RING, usize::MAX, |_| true);
         lines.iter().filter_map(|line| parse(line)).map(Arc::new).collect()
     }
 

@@ -24,7 +24,10 @@ const BURST: u32 = 5000;
 const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// Log lines a slow listener may lag behind before it is told how many it lost.
-const LAG: usize = 4096;
+const LAG: usize = 2048;
+
+/// The most text that one look at the log reads: whoever asks for ten thousand lines gets fewer where they are long.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where all plugins' lines go.
 #[derive(Debug)]
@@ -158,11 +161,12 @@ impl LogBook {
             None => self.stored_plugins(),
         };
         plugins.sort();
-        let mut lines: Vec<LogLine> =
-            plugins.iter().flat_map(|p| self.read_one(p, query)).collect();
-        lines.sort_by_key(|line| line.at_us);
-        let skip = lines.len().saturating_sub(query.lines);
-        lines.drain(..skip);
+        let mut lines: Vec<LogLine> = Vec::new();
+        for plugin in &plugins {
+            lines.extend(self.read_one(plugin, query));
+            lines.sort_by_key(|line| line.at_us);
+            keep_newest(&mut lines, query.lines);
+        }
         lines
     }
 
@@ -183,12 +187,24 @@ impl LogBook {
                 break;
             }
             let wanted = |line: &str| decode(plugin, line).is_some_and(|line| query.wants(&line));
-            let texts = tail::last_lines(&file, missing, wanted);
+            let texts = tail::last_lines(&file, missing, MOST_BYTES, wanted);
             let older = texts.iter().filter_map(|line| decode(plugin, line));
             found.splice(0..0, older);
+            keep_newest(&mut found, query.lines);
         }
         found
     }
+}
+
+/// Leaves the last so many lines, and fewer where they are long.
+fn keep_newest(lines: &mut Vec<LogLine>, count: usize) {
+    let mut bytes = MOST_BYTES;
+    let fit = |line: &LogLine| {
+        bytes = bytes.checked_sub(line.text.len())?;
+        Some(())
+    };
+    let kept = lines.iter().rev().take(count).map_while(fit).count();
+    lines.drain(..lines.len() - kept);
 }
 
 impl LogQuery {

@@ -5,6 +5,7 @@ pub(crate) mod crew;
 mod descriptors;
 mod directory;
 mod disk;
+mod floods;
 mod keeper;
 mod killed;
 mod output;
