@@ -66,6 +66,23 @@ impl Attach {
         plugin: &str,
         deadline: Option<Duration>,
     ) -> Result<Self, CallError> {
+        let mut more = json!({});
+        if let Some(deadline) = deadline {
+            more["deadlineMs"] = json!(u64::try_from(deadline.as_millis()).unwrap());
+        }
+        Self::open_as(socket, plugin, &more)
+    }
+
+    /// Attaches to a plugin with more members in the first line.
+    ///
+    /// # Errors
+    ///
+    /// What the supervisor answers in place of a welcome.
+    ///
+    /// # Panics
+    ///
+    /// When nobody serves the socket.
+    pub fn open_as(socket: &Path, plugin: &str, more: &Value) -> Result<Self, CallError> {
         let stream = UnixStream::connect(socket)
             .unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
         stream.set_read_timeout(Some(hang_bound())).unwrap();
@@ -73,8 +90,8 @@ impl Attach {
         let stream = BufReader::new(stream);
         let mut client = Self { stream, next_id: 0, early: HashMap::new(), hello: Value::Null };
         let mut params = json!({"plugin": plugin, "caller": "cli"});
-        if let Some(deadline) = deadline {
-            params["deadlineMs"] = json!(u64::try_from(deadline.as_millis()).unwrap());
+        for (name, value) in more.as_object().into_iter().flatten() {
+            params[name] = value.clone();
         }
         let id = client.send("outboard/attach", &params);
         let hello = client.answer(id)?;

@@ -207,6 +207,16 @@ impl<'w> Running<'w> {
         Attach::open(&self.socket("attach.sock"), id, deadline)
     }
 
+    /// Attaches to a plugin with more members in the first line.
+    ///
+    /// # Errors
+    ///
+    /// What is answered in place of a welcome.
+    #[track_caller]
+    pub fn attach_as(&self, id: &str, more: &Value) -> Result<Attach, CallError> {
+        Attach::open_as(&self.socket("attach.sock"), id, more)
+    }
+
     /// One call to a plugin.
     ///
     /// # Errors

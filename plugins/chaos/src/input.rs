@@ -9,6 +9,8 @@ pub(crate) struct Frame {
     pub(crate) id: Option<Vec<u8>>,
     pub(crate) method: Vec<u8>,
     pub(crate) params: Vec<u8>,
+    /// Of an answer: the member and its value.
+    pub(crate) outcome: Option<(&'static str, Vec<u8>)>,
 }
 
 impl Frame {
@@ -18,6 +20,9 @@ impl Frame {
             id: member("id"),
             method: member("method").map_or_else(Vec::new, |raw| json::unquoted(&raw).to_vec()),
             params: member("params").unwrap_or_else(|| b"{}".to_vec()),
+            outcome: ["result", "error"]
+                .into_iter()
+                .find_map(|name| member(name).map(|value| (name, value))),
         }
     }
 }

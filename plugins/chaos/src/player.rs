@@ -37,6 +37,9 @@ pub(crate) struct Player<'s> {
     round: u64,
     pub(crate) handlers: Vec<(&'s str, &'s [Step])>,
     pub(crate) deferred: Vec<Deferred<'s>>,
+    /// Requests of its own, by number, with what was in hand when they were made.
+    pub(crate) asked: Vec<(u64, Frame)>,
+    asks: u64,
 }
 
 impl<'s> Player<'s> {
@@ -65,6 +68,8 @@ impl<'s> Player<'s> {
             round: 0,
             handlers: Vec::new(),
             deferred: Vec::new(),
+            asked: Vec::new(),
+            asks: 0,
         }
     }
 
@@ -108,6 +113,19 @@ impl<'s> Player<'s> {
             Act::ReplySelf => {
                 let report = mirror::report(&self.env, &self.signals);
                 self.answer("result", report.as_bytes());
+            }
+            Act::Ask { method, params } => {
+                let (method, params) = (self.word(method), self.fill(params));
+                self.asked.push((self.asks, self.frame.clone()));
+                let mut line = format!(
+                    "{{\"jsonrpc\":\"2.0\",\"id\":\"ask-{}\",\"method\":\"{method}\",\"params\":",
+                    self.asks
+                )
+                .into_bytes();
+                line.extend_from_slice(&params);
+                line.extend_from_slice(b"}\n");
+                self.asks += 1;
+                sys::write_all(1, &line);
             }
             Act::Read { method } => {
                 self.read_line();

@@ -20,6 +20,7 @@ pub(crate) enum Act {
     Reply(Text),
     ReplyError { code: Text, message: Text },
     ReplySelf,
+    Ask { method: Text, params: Text },
     Read { method: Option<String> },
     Serve { dialect: Dialect, until: Option<String> },
     On { method: String, block: Block },
@@ -171,6 +172,10 @@ fn simple(line: &[u8]) -> Result<Act, String> {
             let (code, message) = words(rest);
             // `${p.code:-1} text`: the variable has no blanks, so the word is whole.
             Act::ReplyError { code: one(name, code)?, message: text(message)? }
+        }
+        "ask" => {
+            let (method, params) = words(rest);
+            Act::Ask { method: one(name, method)?, params: text(params)? }
         }
         "reply-self" => none(name, rest, Act::ReplySelf)?,
         "read" => Act::Read { method: (!rest.is_empty()).then(|| constant(rest)) },

@@ -28,7 +28,9 @@ impl<'s> Player<'s> {
             }
             if let Some(frame) = self.input.take() {
                 self.frame = frame;
-                self.dispatch(dialect);
+                if !self.answered() {
+                    self.dispatch(dialect);
+                }
                 if until.is_some_and(|until| until.as_bytes() == self.frame.method) {
                     return;
                 }
@@ -44,6 +46,31 @@ impl<'s> Player<'s> {
         let in_hand = std::mem::replace(&mut self.frame, deferred.frame);
         self.run(deferred.block);
         self.frame = in_hand;
+    }
+
+    /// Whether the frame in hand answers an `ask`. It is then passed on to whoever was in hand at that time, or given to
+    /// `on answer`, with the answer's member as params.
+    fn answered(&mut self) -> bool {
+        let Some((member, value)) = self.frame.outcome.take() else { return false };
+        let number =
+            self.frame.id.as_deref().map(json::unquoted).and_then(|id| {
+                std::str::from_utf8(id).ok()?.strip_prefix("ask-")?.parse::<u64>().ok()
+            });
+        let Some(at) = self.asked.iter().position(|(asked, _)| Some(*asked) == number) else {
+            return false;
+        };
+        self.frame = self.asked.remove(at).1;
+        match self.own_handler(b"answer") {
+            Some(block) => {
+                let mut params = format!("{{\"{member}\":").into_bytes();
+                params.extend_from_slice(&value);
+                params.push(b'}');
+                self.frame.params = params;
+                self.run(block);
+            }
+            None => self.answer(member, &value),
+        }
+        true
     }
 
     fn dispatch(&mut self, dialect: Dialect) {

@@ -197,6 +197,8 @@ pub struct Look {
     pub working: u32,
     /// The latest deadline of the calls in flight.
     pub latest_deadline: Option<Time>,
+    /// Since when nobody has wanted anything of it, nor it of others; `None` while something is open.
+    pub idle_since: Option<Time>,
     /// A debugger traces the process.
     pub traced: bool,
     /// The leader is stopped by a signal (process state `T`).

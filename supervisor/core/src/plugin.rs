@@ -136,6 +136,13 @@ impl Common {
         self.reason = Cow::Borrowed("stopped");
     }
 
+    /// Nobody has called it for long enough; the next call starts it.
+    pub(crate) fn rest_until_called(&mut self) {
+        self.wanted = Wanted::OnCall;
+        let span = self.policy.idle_after.unwrap_or_default();
+        self.reason = Cow::Owned(format!("nobody has called it for {span:.0?}"));
+    }
+
     /// Waits for its turn to start, or rests if nothing starts any more.
     pub(crate) fn begin(&mut self, restart: bool, cx: &Cx<'_>) -> State {
         if cx.closing || self.wanted != Wanted::Up {

@@ -21,6 +21,8 @@ pub struct Policy {
     pub restart: RestartPolicy,
     pub stop: StopPolicy,
     pub while_restarting: WhileRestarting,
+    /// Stopped after this long without a call, and started by the next one.
+    pub idle_after: Option<Duration>,
 }
 
 /// Budgets of the four phases of a start.

@@ -380,5 +380,6 @@ pub(crate) fn defaults() -> Policy {
             total: None,
         },
         while_restarting: WhileRestarting::Wait,
+        idle_after: None,
     }
 }

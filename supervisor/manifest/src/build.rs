@@ -58,7 +58,6 @@ pub(crate) fn manifest(
                 _ => Clients::Shared,
             },
         },
-        idle: Idle { stop_after: values.maybe_duration("idle.stop_after") },
         limits: Limits {
             memory: values.maybe_number("limits.memory"),
             processes: values.maybe_count("limits.processes"),
@@ -173,6 +172,7 @@ fn policy(values: &Values) -> Policy {
             kill: values.duration("stop.kill"),
             total: values.maybe_duration("stop.total"),
         },
+        idle_after: values.maybe_duration("idle.stop_after"),
         while_restarting: match values.choice("calls.while_restarting") {
             "fail" => WhileRestarting::Fail,
             _ => WhileRestarting::Wait,

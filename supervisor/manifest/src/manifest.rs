@@ -36,7 +36,6 @@ pub struct Manifest {
     pub calls: Calls,
     pub wire: Wire,
     pub attach: Attach,
-    pub idle: Idle,
     pub limits: Limits,
     pub permissions: Permissions,
     pub swap: Swap,
@@ -120,7 +119,7 @@ pub enum Orphans {
     Keeper,
 }
 
-/// `[calls]`; `while_restarting` is in the [`Policy`].
+/// `[calls]`; `while_restarting` and `[idle]` are in the [`Policy`].
 #[derive(Clone, Debug)]
 pub struct Calls {
     pub deadline: Duration,
@@ -167,12 +166,6 @@ pub struct Attach {
 pub enum Clients {
     Shared,
     One,
-}
-
-/// `[idle]`.
-#[derive(Clone, Debug)]
-pub struct Idle {
-    pub stop_after: Option<Duration>,
 }
 
 /// `[limits]`; `None` is no limit.

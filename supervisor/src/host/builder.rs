@@ -133,6 +133,7 @@ impl Builder {
             recorder,
             happenings: happenings.clone(),
             plugins: RwLock::default(),
+            topics: Arc::default(),
             state_dir,
             sources: self.sources,
             revision: AtomicU64::new(1),

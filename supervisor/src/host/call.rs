@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::caller::Caller;
-use super::chain::Origin;
+use super::chain::{Origin, Trace};
 
 /// What a call ends in: exactly one of a result and one typed error.
 pub type CallResult = Result<Box<RawValue>, CallError>;
@@ -65,6 +65,8 @@ pub(crate) struct Call {
 pub(crate) struct More {
     pub while_restarting: Option<WhileRestarting>,
     pub key: Option<Box<str>>,
+    /// The trace that its params bring, where the plugin may make calls itself.
+    pub trace: Option<Box<Trace>>,
     /// The calls of plugins that led to this one.
     pub origin: Option<Arc<Origin>>,
     /// What the first attempt ended in, where this is the second.

@@ -39,7 +39,6 @@ impl Caller {
     }
 
     /// One generation of a plugin.
-    #[expect(dead_code, reason = "calls between plugins are joined next")]
     #[must_use]
     pub(crate) fn plugin(id: &PluginId) -> Self {
         Self { name: Name::Plugin(format!("plugin:{id}").into()), turn: next_turn() }

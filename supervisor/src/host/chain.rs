@@ -5,8 +5,6 @@
 //! must be bounded (the depth of a chain, the deadline) then goes by the widest of them; what would refuse a call that
 //! may be well (a circle into a plugin that takes one call at a time) by what is true of all.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "calls between plugins are joined next"))]
-
 use std::sync::Arc;
 
 use outboard_core::{PluginId, Time};

@@ -81,6 +81,7 @@ impl Dispatcher {
             key,
             generation,
             slot: slot.clone(),
+            shared: Arc::downgrade(&self.shared),
             recorder: self.shared.recorder.clone(),
             happenings: self.happenings.clone(),
             clock: self.clock,
@@ -109,9 +110,9 @@ impl Dispatcher {
             config: &manifest.config,
             host_pid: None,
             hint: hint.as_deref(),
-            call: &[],
-            publish: &[],
-            events: false,
+            call: &super::permit::patterns(&manifest.permissions.call),
+            publish: &super::permit::patterns(&manifest.permissions.publish),
+            events: true,
             limits: super::dialects::open_limits(&manifest),
         });
         self.orders.insert(number, (key, generation));
@@ -182,7 +183,12 @@ impl Dispatcher {
             return;
         }
         let again = calls.iter().filter(|call| call.is_replay()).count();
+        let all = calls.len();
         let refused = slot.router().put_back(calls);
+        if refused.len() < all {
+            // Whoever was about to rest is not to rest on them.
+            self.step(key, 0, Event::Called);
+        }
         let again = again - refused.iter().filter(|call| call.is_replay()).count();
         if again > 0 {
             let generation = self.fleet.generation(key);

@@ -21,6 +21,7 @@ use super::keeper_line::KeeperLine;
 use super::record::Recorder;
 use super::slot::Slot;
 use super::state_dir::StateDir;
+use super::topics::Topics;
 
 /// How long the rest of a dead keeper's processes may take to end.
 const SWEEP_LIMIT: Duration = Duration::from_secs(10);
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     pub(super) recorder: Recorder,
     pub(super) happenings: Happenings,
     pub(super) plugins: RwLock<BTreeMap<PluginId, Arc<Slot>>>,
+    pub(super) topics: Arc<Topics>,
     pub(super) state_dir: StateDir,
     pub(super) sources: Vec<PathBuf>,
     pub(super) revision: AtomicU64,

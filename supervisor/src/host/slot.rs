@@ -296,6 +296,14 @@ impl Slot {
         }
     }
 
+    /// It takes one call at a time: by the manifest, or by what the live generation says of itself.
+    #[must_use]
+    pub(crate) fn takes_one(&self) -> bool {
+        let link = self.router().link().cloned();
+        let live = link.map(|link| link.concurrency());
+        live.unwrap_or(lock(&self.manifest).calls.concurrency as usize) == 1
+    }
+
     /// What calls do that say nothing of it themselves.
     #[must_use]
     pub(crate) fn while_restarting(&self) -> WhileRestarting {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use outboard_core::{PluginId, StateName};
-use outboard_manifest::{LoadError, Manifest, Set};
+use outboard_manifest::{Glob, LoadError, Manifest, Set};
 use outboard_wire::CallError;
 use outboard_wire::error::Callee;
 use serde_json::value::RawValue;
@@ -20,6 +20,7 @@ use super::happening::Happening;
 use super::logbook::LogQuery;
 use super::shared::{End, Shared};
 use super::slot::Slot;
+use super::topics::TopicStream;
 use super::view::{Dossier, EventRecord, LogLine, Outcome, PluginView, SupervisorView};
 
 /// A running supervisor. Cheap to clone; all clones are the same one.
@@ -183,6 +184,13 @@ impl Supervisor {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<EventRecord>> {
         self.shared.recorder.journal.listen()
+    }
+
+    /// Events that plugins publish from now on, of topics that match one of these patterns (`*`, `net.*`).
+    #[must_use]
+    pub fn listen(&self, topics: &[&str]) -> TopicStream {
+        let wants: Vec<Glob> = topics.iter().map(|topics| Glob::new(topics)).collect();
+        TopicStream::new(&self.shared.topics, &wants)
     }
 
     /// Every stored log line from now on.

@@ -48,6 +48,7 @@ pub const EVENTS: &[&str] = &[
     "call.kept_for_replay",
     "mcp.list_changed",
     "mcp.resource_updated",
+    "event.dropped",
     "log.dropped",
     "log.trouble",
     "clock.stall",

@@ -79,6 +79,7 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
         "call.kept_for_replay" => {
             format!("{} calls in flight may be made twice: kept for the next run", number("n"))
         }
+        "event.dropped" => format!("an event of {} was dropped: the queue is full", text("topic")),
         "log.dropped" => format!("{} lines dropped: more than 1000 a second", number("n")),
         "dependency.waiting" => "waits for what it requires".to_owned(),
         _ => return None,

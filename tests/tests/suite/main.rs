@@ -4,7 +4,9 @@
 
 mod architecture;
 mod bad_inputs;
+mod between;
 mod broken;
+mod calls;
 mod doctor;
 mod harness;
 mod lifecycle;
@@ -14,4 +16,5 @@ mod once_active;
 mod reload;
 mod secrets;
 mod signals;
+mod starts;
 mod watch;

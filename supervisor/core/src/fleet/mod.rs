@@ -18,7 +18,7 @@ use crate::fleet::deadlines::Deadlines;
 use crate::fleet::shutdown::Shutdown;
 use crate::fleet::turns::Turns;
 use crate::lifecycle::State;
-use crate::plugin::Plugin;
+use crate::plugin::{Plugin, Wanted};
 use crate::policy::{FleetPolicy, PluginId, Policy};
 use crate::rng::Rng;
 use crate::snapshot::{HealthName, Phase, Snapshot, StateName};
@@ -156,7 +156,7 @@ impl Fleet {
     /// What belongs to a process counts only with the current generation; commands, deadlines and answers to
     /// orders may come with generation 0.
     #[must_use = "an effect nobody runs is a lost order"]
-    pub fn step(&mut self, now: Time, key: Key, generation: u64, event: Event) -> Effects {
+    pub fn step(&mut self, now: Time, key: Key, generation: u64, mut event: Event) -> Effects {
         let mut work = Work::new(now);
         let Some(plugin) = self.plugin(key) else {
             return Effects::new();
@@ -168,8 +168,23 @@ impl Fleet {
         if self.shutdown.is_some() && starts_something(&event) {
             return Effects::new();
         }
+        if let Event::Deadline(look) = &mut event
+            && look.idle_since.is_some()
+            && self.is_required(key)
+        {
+            look.idle_since = None;
+        }
         self.apply(&mut work, key, |plugin, cx| plugin.step(event, cx));
         self.settle(work)
+    }
+
+    /// Somebody who is up, or wants to be, requires it: it is in use, though nobody calls it.
+    fn is_required(&self, key: Key) -> bool {
+        let id = self.id(key);
+        let dependents = self.dependents.get(id).into_iter().flatten();
+        dependents.filter_map(|&dependent| self.plugin(dependent)).any(|plugin| {
+            plugin.common.wanted == Wanted::Up && plugin.common.policy.requires.contains(id)
+        })
     }
 
     /// The keeper died, and with it everything it had started. Nothing is charged, and nothing is spawned until

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Class, Detail, Event, Look};
+use crate::event::{Class, Detail, Event, Look, StopReason};
 use crate::health::{FLOOD, Health, Judgement};
 use crate::ladder::From;
 use crate::lifecycle::{State, Stopping};
@@ -18,12 +18,15 @@ pub(crate) struct Running {
     pub(crate) health: Health,
     /// When it has run well for long enough to get its restart budget back, if any of that is spent.
     stable: Option<Timer>,
+    /// When it may have been idle for long enough to rest, if it is to rest at all.
+    idle: Option<Timer>,
 }
 
 impl Running {
     pub(crate) fn new(run: Run, health: Health, p: &Common, now: Time) -> Self {
         let stable = p.restart.is_spent().then(|| Timer::after(now, p.policy.restart.reset_after));
-        Self { run, health, stable }
+        let idle = p.policy.idle_after.map(|span| Timer::after(now, span));
+        Self { run, health, stable, idle }
     }
 
     fn name(&self) -> StateName {
@@ -114,6 +117,10 @@ impl Running {
             self.stable = None;
             p.restart.refill();
         }
+        if self.is_idle(look, p, cx.now) {
+            p.rest_until_called();
+            return Stopping::asked(self.run, From::Drain, StopReason::Stop, p, cx);
+        }
         match self.health.look(look, p, cx) {
             Judgement::Fine => {
                 p.reason = match self.health.message() {
@@ -132,12 +139,29 @@ impl Running {
         }
     }
 
-    pub(crate) fn timer(&self) -> Timer {
-        let health = self.health.timer();
-        match self.stable {
-            Some(stable) if stable.due() < health.due() => stable,
-            Some(_) | None => health,
+    /// Whether nobody has called it for as long as it takes. Looked at when that may be so, and else not.
+    fn is_idle(&mut self, look: &Look, p: &Common, now: Time) -> bool {
+        let Some(span) = p.policy.idle_after else {
+            self.idle = None;
+            return false;
+        };
+        let timer = self.idle.get_or_insert_with(|| Timer::after(now, span));
+        if !timer.is_due(now) {
+            return false;
         }
+        let active = self.run.active_since.unwrap_or(now);
+        match look.idle_since.map(|since| since.max(active) + span) {
+            Some(due) if due <= now => return true,
+            Some(due) => *timer = Timer::until(now, due),
+            None => *timer = Timer::after(now, span),
+        }
+        false
+    }
+
+    pub(crate) fn timer(&self) -> Timer {
+        let others = self.stable.into_iter().chain(self.idle);
+        let health = self.health.timer();
+        others.fold(health, |first, timer| if timer.due() < first.due() { timer } else { first })
     }
 }
 

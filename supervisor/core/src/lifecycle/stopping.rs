@@ -249,6 +249,12 @@ impl Stopping {
                     State::Stopping(self)
                 }
             },
+            // It was about to rest.
+            Event::Called if p.wanted == Wanted::OnCall => {
+                p.want_up("called");
+                self.after = After::Again;
+                State::Stopping(self)
+            }
             Event::Deadline(_) => self.overdue(p, cx),
             // News of what it was doing when the stop was decided.
             Event::Execed
@@ -416,6 +422,9 @@ impl Stopping {
     }
 
     pub(crate) fn route(&self, p: &Common) -> Route {
+        if p.wanted == Wanted::OnCall {
+            return p.unavailable(Unavailable::Starting);
+        }
         if p.wanted != Wanted::Up {
             let reason = match self.cause {
                 Cause::Asked(reason) => reason,

@@ -2,6 +2,7 @@
 
 mod crash;
 mod health;
+mod idle;
 mod order;
 mod properties;
 mod shutdown;

@@ -61,6 +61,7 @@ pub(crate) fn policy() -> Policy {
             total: None,
         },
         while_restarting: WhileRestarting::Wait,
+        idle_after: None,
     }
 }
 
@@ -203,6 +204,8 @@ struct Actor {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seeming {
     pub(crate) working: u32,
+    /// Nobody wants anything of it, since then.
+    pub(crate) idle_since: Option<Time>,
     pub(crate) latest_deadline: Option<Time>,
     pub(crate) traced: bool,
     pub(crate) stopped: bool,
@@ -444,6 +447,7 @@ impl World {
             last_life: process.and_then(|process| process.last_life),
             probe_written: process.and_then(|process| process.probe_written),
             working: seeming.working,
+            idle_since: seeming.idle_since,
             latest_deadline: seeming.latest_deadline,
             traced: seeming.traced,
             doing: None,

@@ -309,10 +309,9 @@ static IDLE: Section = table(
     &[key(
         "stop_after",
         duration_or(SECOND, 30 * DAY, "never"),
-        "Stopped after this long without a call.",
+        "Stopped after this long without a call; the next call starts it. Not while another plugin requires it.",
     )
-    .default("never")
-    .later()],
+    .default("never")],
 );
 
 static LIMITS: Section = table(
@@ -332,8 +331,8 @@ static LIMITS: Section = table(
 static PERMISSIONS: Section = table(
     "What it may ask of the host.",
     &[
-        key("call", Kind::Globs, "Methods of other plugins that it may call.").later(),
-        key("publish", Kind::Globs, "Events that it may publish.").later(),
+        key("call", Kind::Globs, "Methods of other plugins that it may call, as `plugin.method`."),
+        key("publish", Kind::Globs, "Topics of events that it may publish."),
     ],
 );
 

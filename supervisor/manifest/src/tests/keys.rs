@@ -67,6 +67,7 @@ fn the_smallest_manifest_has_every_default() {
                 total: None
             },
             while_restarting: WhileRestarting::Wait,
+            idle_after: None,
         }
     );
     assert_eq!(geo.config, serde_json::json!({}));
@@ -78,7 +79,7 @@ fn the_smallest_manifest_has_every_default() {
         format!("{:?}", geo.swap),
         format!("{:?}", geo.mcp),
         format!("{:?}", geo.lsp),
-        format!("{:?}", geo.idle),
+        format!("Idle {{ stop_after: {:?} }}", geo.policy.idle_after),
         format!("{:?}", geo.attach),
     ] {
         rest.push_str(&part);

@@ -202,6 +202,9 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
         ),
         "mcp.list_changed" => (Info, format!("its list of {} changed", f.text("kind"))),
         "log.trouble" => (Warn, with("trouble with the log files", "", &f.text("message"))),
+        "event.dropped" => {
+            (Warn, format!("an event of {} was not delivered: its queue is full", f.text("topic")))
+        }
         "log.dropped" => {
             (Warn, format!("{} dropped", count(f.number("n"), "log line", "log lines")))
         }

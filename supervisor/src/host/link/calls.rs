@@ -9,6 +9,7 @@ use outboard_wire::error::Callee;
 use outboard_wire::peer::{NewCall, Refusal};
 
 use super::super::call::{Call, More, Token};
+use super::super::chain::Trace;
 use super::{Link, Pending, State};
 use crate::nearest::nearest;
 
@@ -74,6 +75,10 @@ impl Link {
         if idempotent {
             more.get_or_insert_default().idempotent = true;
         }
+        if self.calls_others && params.contains("\"_meta\"") {
+            let trace = Some(Box::new(Trace::of_params(&params)));
+            more.get_or_insert_default().trace = trace;
+        }
         let (now, pending) = (began.since_start(), Pending { began, caller, token, more });
         let accepted =
             if waited { peer.readmit(now, new, pending) } else { peer.call(now, new, pending) };
@@ -127,6 +132,7 @@ impl Link {
     /// The typed refusal: nothing was written.
     pub(crate) fn notify(&self, method: &str, params: &str) -> Result<(), CallError> {
         let mut state = self.state();
+        state.idle_from = self.clock.now();
         let State { peer, dialect, .. } = &mut *state;
         let (method, params) = dialect
             .call(method, params, &CallCx::default())
@@ -153,6 +159,7 @@ impl Link {
         if cancelled.sent {
             state.asks.extend(cancel.ask);
         }
+        state.idle_from = self.clock.now();
         let Pending { token, more, .. } = cancelled.token;
         let sent = cancelled.sent || More::attempt(more.as_deref()) > 1;
         token.fail(CallError::cancelled(self.callee(), sent));

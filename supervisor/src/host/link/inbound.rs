@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use outboard_core::{Detail, Event, Opening, Report, Saying, Seen};
+use outboard_manifest::Glob;
 use outboard_wire::dialect::{Inbound, PluginEvent, Reply, Saying as Said, Tag};
 use outboard_wire::message::split_batch;
 use outboard_wire::peer::{Answered, Resolved};
@@ -14,8 +15,10 @@ use serde_json::value::RawValue;
 
 use super::super::call::Token;
 use super::super::happening::Happening;
+use super::super::topics::Listen;
 use super::super::view::LogSource;
 use super::again::Again;
+use super::errands::Errand;
 use super::junk::error_text;
 use super::{Ahead, END_TOGETHER, Link, State, lock, read_now};
 
@@ -168,6 +171,7 @@ impl Link {
                             }
                             token => {
                                 state.pace.one_ended(now.since(pending.began));
+                                state.idle_from = now;
                                 let reply = state.dialect.reply(&method, outcome);
                                 self.check_drained(&mut state);
                                 let more = state.peer.output_pending();
@@ -206,6 +210,9 @@ impl Link {
                 }
                 let inbound = Inbound::Request { id, method: &method, params };
                 self.to_dialect(&mut state, inbound);
+                let errands = std::mem::take(&mut state.errands);
+                drop(state);
+                self.run_errands(errands);
             }
             Message::Notification { method, params } => {
                 let mut state = self.state();
@@ -215,6 +222,9 @@ impl Link {
                 state.seen = Seen::Frames;
                 let inbound = Inbound::Note { method: &method, params };
                 self.to_dialect(&mut state, inbound);
+                let errands = std::mem::take(&mut state.errands);
+                drop(state);
+                self.run_errands(errands);
             }
             Message::OrphanError { error } => {
                 let text = error_text(&error);
@@ -333,8 +343,7 @@ impl Link {
             PluginEvent::Violation { what } => {
                 self.say(state, "wire.violation", json!({"what": what}))
             }
-            // The host has no requests of the plugin open: each is answered as it comes.
-            PluginEvent::Cancelled { .. } => {}
+            PluginEvent::Cancelled { id } => state.errands.push(Errand::Cancel(id)),
             PluginEvent::Reconfigured { applied } => {
                 let (key, generation) = (self.key, self.generation);
                 self.happenings.tell(Happening::Reconfigured { key, generation, applied });
@@ -367,6 +376,12 @@ impl Link {
         if facts.ready {
             // The writer runs next, and what is done here and for the order goes on beside the plugin's answer.
             self.probe_ahead(state);
+        }
+        if let Some(shared) = self.shared.upgrade().filter(|_| !facts.subscribe.is_empty()) {
+            let wants: Vec<Glob> = facts.subscribe.iter().map(|topics| Glob::new(topics)).collect();
+            let me: Weak<dyn Listen> = self.me.clone();
+            let own = Some(self.slot.id.clone());
+            state.listening = Some(shared.topics.subscribe(&wants, own, me));
         }
         {
             let mut told = self.slot.told();

@@ -87,6 +87,12 @@ impl Link {
     pub(crate) fn close(&self) {
         self.pump();
         self.pump_stderr();
+        {
+            let mut state = self.state();
+            state.dead = true;
+            state.listening = None;
+        }
+        self.cancel_outgoing(None);
         let mut state = self.state();
         state.accepting = false;
         if !state.opened {
@@ -172,7 +178,14 @@ impl Link {
 
     /// The generation is over: its tasks end, and what still arrives is nobody's.
     pub(crate) fn retire(&self) {
-        self.state().over = true;
+        let mut state = self.state();
+        let was_dead = std::mem::replace(&mut state.dead, true);
+        state.over = true;
+        state.listening = None;
+        drop(state);
+        if !was_dead {
+            self.cancel_outgoing(None);
+        }
         self.kick.notify_one();
     }
 

@@ -6,6 +6,7 @@
 
 mod again;
 mod calls;
+mod errands;
 mod inbound;
 mod junk;
 mod ladder;
@@ -14,7 +15,8 @@ mod pace;
 mod reconfigure;
 mod stderr;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use outboard_core::{Event, Key, Look, Report, Seen, Time};
@@ -24,6 +26,7 @@ use outboard_wire::peer::{Limits, Peer};
 use tokio::net::unix::pipe;
 use tokio::sync::{Notify, oneshot};
 
+use super::bucket::Bucket;
 use super::call::{Keeping, More, Token};
 use super::caller::Caller;
 use super::clock::Clock;
@@ -31,10 +34,13 @@ use super::happening::{Happening, Happenings};
 use super::noise::Noise;
 use super::procfs::ProcessLook;
 use super::record::Recorder;
+use super::shared::Shared;
 use super::slot::Slot;
 use super::throttle::Throttle;
+use super::topics::Subscription;
 
 use again::Again;
+use errands::{Errand, Events, Outgoing, PUBLISHED, Returned};
 pub(super) use inbound::Pumped;
 pub(super) use ladder::refuse_all;
 use pace::Pace;
@@ -57,6 +63,15 @@ pub(crate) struct Link {
     /// Something is to be written, or a deadline is nearer than the writer knows.
     kick: Notify,
     /// stdin is to be closed, or the link is over.
+    /// Who it is to those that it calls.
+    caller: Caller,
+    /// It may call others, so what its callers say of their trace is of interest.
+    calls_others: bool,
+    me: Weak<Link>,
+    shared: Weak<Shared>,
+    /// Answers to the plugin's own calls, on their way to the writer; never held together with another lock.
+    returned: Mutex<Vec<Returned>>,
+    has_returned: AtomicBool,
     strict: bool,
     max_depth: u32,
     max_frame: usize,
@@ -81,6 +96,17 @@ struct State {
     stdin: Stdin,
     /// The generation is over: whatever still arrives is nobody's.
     over: bool,
+    /// The process has ended: nobody is there to be told anything.
+    dead: bool,
+    /// What the plugin asked of the host, until the link is unlocked.
+    errands: Vec<Errand>,
+    /// Its own calls that are open at others.
+    outgoing: Vec<Outgoing>,
+    published: Bucket,
+    events: Events,
+    listening: Option<Subscription>,
+    /// When a call last ended, or a caller last wanted something.
+    idle_from: Time,
     probe: Option<Probe>,
     ahead: Ahead,
     /// Who waits for the next answer to a probe.
@@ -144,6 +170,7 @@ pub(crate) struct Parts {
     pub key: Key,
     pub generation: u64,
     pub slot: Arc<Slot>,
+    pub(in crate::host) shared: Weak<Shared>,
     pub recorder: Recorder,
     pub happenings: Happenings,
     pub clock: Clock,
@@ -165,6 +192,7 @@ impl Link {
             key,
             generation,
             slot,
+            shared,
             recorder,
             happenings,
             clock,
@@ -188,6 +216,13 @@ impl Link {
             drains: false,
             stdin: Stdin::Open,
             over: false,
+            dead: false,
+            errands: Vec::new(),
+            outgoing: Vec::new(),
+            published: Bucket::new(PUBLISHED.0, PUBLISHED.1, clock.now()),
+            events: Events::default(),
+            listening: None,
+            idle_from: Time::ZERO,
             probe: None,
             ahead: Ahead::No,
             checks: Vec::new(),
@@ -204,7 +239,15 @@ impl Link {
             activity: 0,
         };
         let said = stderr::Said::new(slot.log.redactor());
-        let link = Arc::new(Self {
+        let calls_others = !slot.manifest().permissions.call.is_empty();
+        let caller = Caller::plugin(&slot.id);
+        let link = Arc::new_cyclic(|me| Self {
+            caller,
+            calls_others,
+            me: me.clone(),
+            shared,
+            returned: Mutex::default(),
+            has_returned: AtomicBool::new(false),
             generation,
             key,
             slot,
@@ -249,6 +292,12 @@ impl Link {
         self.state().peer.in_flight()
     }
 
+    /// Calls that the plugin takes at once.
+    #[must_use]
+    pub(crate) fn concurrency(&self) -> usize {
+        self.state().peer.limits().concurrency
+    }
+
     /// The process's number, once it is known; 0 before.
     #[must_use]
     pub(crate) fn pid(&self) -> u32 {
@@ -288,6 +337,7 @@ impl Link {
             probe_written: state.probe.as_ref().and_then(|probe| probe.written),
             working: u32::try_from(state.peer.working()).unwrap_or(u32::MAX),
             latest_deadline: state.peer.latest_deadline().map(Time::from_start),
+            idle_since: idle_since(&state),
             traced: process.traced,
             stopped: process.stopped,
             doing: process.doing,
@@ -331,6 +381,13 @@ impl Link {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
+}
+
+/// Since when nobody wants anything of the plugin, and it wants nothing of others; `None` while somebody does.
+fn idle_since(state: &State) -> Option<Time> {
+    let peer = &state.peer;
+    let idle = peer.in_flight() == 0 && peer.working() == 0 && peer.requests() == 0;
+    idle.then_some(state.idle_from)
 }
 
 impl std::fmt::Debug for Link {

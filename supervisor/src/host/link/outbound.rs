@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outboard_core::{Detail, Event, Time};
-use outboard_wire::dialect::{Ask, HOST_NAME, HostRequest, OpenCx, OpenRetry, Tag};
+use outboard_wire::dialect::{Ask, OpenCx, OpenRetry, Tag};
 use outboard_wire::peer::{Expired, NewCall, Refusal};
 use outboard_wire::{CallError, Id};
-use serde_json::json;
 use tokio::net::unix::pipe;
 
 use super::super::call::{More, Token};
 use super::super::caller::Caller;
+use super::errands::Errand;
 use super::{Ahead, Link, Pending, Probe, State, Stdin};
 
 /// A writer's buffer larger than this is given back once it is empty.
@@ -109,6 +109,7 @@ impl Link {
         if state.over {
             return Next::End;
         }
+        self.take_returned(&mut state);
         if state.stdin != Stdin::Closed && state.peer.take_output(buffer) {
             return Next::Write;
         }
@@ -169,6 +170,9 @@ impl Link {
         let mut expired: Vec<Expired<Pending>> = Vec::new();
         let mut state = self.state();
         state.peer.expire(now.since_start(), &mut expired);
+        if !expired.is_empty() {
+            state.idle_from = now;
+        }
         for Expired { id, token: Pending { began, token, more, .. }, sent, method, .. } in expired {
             if let Token::Tagged(tag) = token {
                 let State { dialect, asks, .. } = &mut *state;
@@ -275,7 +279,7 @@ impl Link {
                 self.tell(Event::OpenFailed { permanent, detail: Detail { detail, message } });
             }
             Ask::Event(event) => self.understood(state, event),
-            Ask::Host(request) => self.host_request(state, request),
+            Ask::Host(request) => state.errands.push(Errand::Request(request)),
         }
     }
 
@@ -307,43 +311,6 @@ impl Link {
     fn cannot_send(&self, state: &State, refusal: &Refusal) {
         let message = self.refused(state, refusal).message().to_owned();
         self.tell(Event::LinkBroken(Detail { detail: "outbound", message }));
-    }
-
-    /// What the plugin asks of the host. Calls and events between plugins need `[permissions]`, which no manifest can
-    /// give yet: so they are refused, as they are for a plugin that was given none.
-    fn host_request(&self, state: &mut State, request: HostRequest) {
-        match request {
-            HostRequest::Info { id } => {
-                let seen = self.slot.snapshot();
-                let info = json!({
-                    "hostInfo": {"name": HOST_NAME, "version": env!("CARGO_PKG_VERSION")},
-                    "plugin": {
-                        "id": &*self.slot.id,
-                        "instance": format!("{}-0", self.slot.id),
-                        "generation": seen.generation,
-                    },
-                    "uptimeMs": u64::try_from(self.clock.now().since_start().as_millis()).unwrap_or(u64::MAX),
-                    "peers": [],
-                });
-                answer(state, &id, Ok(&info.to_string()));
-            }
-            HostRequest::Call { id, plugin, method, .. } => {
-                let what = format!("{plugin}.{method}");
-                let error = CallError::permission_denied(self.callee(), "call", &what);
-                state.peer.answer_error(&id, &error.to_json());
-                state.peer.end_request();
-            }
-            HostRequest::Publish { id, topic, .. } => {
-                let error = CallError::permission_denied(self.callee(), "publish", &topic);
-                match id {
-                    Some(id) => {
-                        state.peer.answer_error(&id, &error.to_json());
-                        state.peer.end_request();
-                    }
-                    None => self.say(state, "wire.violation", json!({"what": error.message()})),
-                }
-            }
-        }
     }
 }
 

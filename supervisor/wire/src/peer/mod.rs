@@ -439,7 +439,15 @@ impl<T> Peer<T> {
         self.table.pending(id).map(|call| &call.token)
     }
 
-    /// The same, to be changed.
+    /// Visits what the writer has of calls, with their deadlines; the host's own left out.
+    pub fn each_sent(&self, mut visit: impl FnMut(&T, Option<Duration>)) {
+        let sent = |call: &&Call<T>| !call.control && matches!(call.place, Place::Out { .. });
+        for call in self.table.calls().filter(sent) {
+            visit(&call.token, call.deadline.map(Duration::from_nanos));
+        }
+    }
+
+    /// The same as [`Peer::token`], to be changed.
     pub fn token_mut(&mut self, id: u32) -> Option<&mut T> {
         self.table.pending_mut(id).map(|call| &mut call.token)
     }

@@ -136,6 +136,10 @@ impl Native {
                 Some(event) => Ask::Event(event),
                 None => violation("status without a known state"),
             },
+            "$/cancel" => match member(params, "id").and_then(Id::parse) {
+                Some(id) => Ask::Event(PluginEvent::Cancelled { id }),
+                None => violation("a cancellation without an id"),
+            },
             _ if self.phase == Phase::Opening => {
                 violation("a notification before the opening was answered")
             }
