@@ -7,6 +7,7 @@ mod bad_inputs;
 mod between;
 mod broken;
 mod calls;
+mod docs;
 mod doctor;
 mod harness;
 mod lifecycle;
