@@ -10,13 +10,15 @@ use serde_json::{Map, Value};
 mod errors;
 mod params;
 mod plan;
+mod topics;
 
 pub use errors::{ErrorData, Refusal, code};
 pub use params::{
     EventPage, EventsFrom, LogFilter, LogsOf, OfPlugin, Reloading, Select, Shutdown, Start,
-    Stopping,
+    Stopping, TopicsOf,
 };
 pub use plan::{Action, Difference, Plan, Reload, Setting, Step};
+pub use topics::{Published, TopicItem};
 
 /// The value of `schema` in everything that `--json` prints.
 pub const SCHEMA: u32 = 1;

@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 pub use crate::host::LogQuery;
 use crate::host::{
     By, Dossier, Drift, EventRecord, LogLine, Outcome, ReloadError, ReloadRequest, Reloaded,
-    SupervisorView,
+    SupervisorView, TopicStream,
 };
 
 /// A running supervisor, as the management API sees it.
@@ -68,4 +68,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// Log lines from now on. A reader that falls behind is told how many it missed.
     fn subscribe_logs(&self) -> broadcast::Receiver<Arc<LogLine>>;
+
+    /// What plugins publish from now on, of topics that match one of these patterns.
+    fn listen(&self, topics: &[&str]) -> TopicStream;
 }

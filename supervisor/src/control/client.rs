@@ -241,6 +241,19 @@ impl ControlClient {
         let params = api::LogsOf { filter: Some(filter) };
         self.at_once(self.calls().subscribe_logs(params)).await
     }
+
+    /// What plugins publish, of topics that match one of these patterns; none: of all. It ends with the supervisor.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer in 10 s.
+    pub async fn subscribe_topics(
+        &self,
+        topics: &[String],
+    ) -> Result<Subscription<api::TopicItem>, ClientError> {
+        let params = api::TopicsOf { topics: given(topics) };
+        self.at_once(self.calls().subscribe_topics(params)).await
+    }
 }
 
 fn select(ids: &[String]) -> api::Select {

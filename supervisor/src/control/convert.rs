@@ -12,7 +12,8 @@ pub use plan::plan;
 
 use super::{api, note};
 use crate::host::{
-    Dossier, Ended, EventRecord, LogLine, LogSource, LostCall, Outcome, PluginView, SupervisorView,
+    Dossier, Ended, EventRecord, LogLine, LogSource, LostCall, Outcome, PluginView, Published,
+    SupervisorView,
 };
 
 /// The wall clock and the supervisor's monotonic clock, read together: what turns one into the other.
@@ -259,6 +260,16 @@ pub fn event(record: &EventRecord) -> api::Event {
         event: record.event.to_owned(),
         fields: record.fields.clone(),
     }
+}
+
+/// What a plugin published. Its data was read from a message, so it is JSON.
+pub(super) fn published(event: &Published) -> Result<api::Published, serde_json::Error> {
+    Ok(api::Published {
+        topic: event.topic.clone(),
+        source: event.source.to_string(),
+        time_ms: event.time_ms,
+        data: serde_json::value::RawValue::from_string(event.data.to_string())?,
+    })
 }
 
 /// One log line.

@@ -184,6 +184,10 @@ impl Backend for Fake {
     fn subscribe_logs(&self) -> broadcast::Receiver<Arc<LogLine>> {
         self.0.logs.subscribe()
     }
+
+    fn listen(&self, _topics: &[&str]) -> crate::host::TopicStream {
+        crate::host::TopicStream::silent()
+    }
 }
 
 pub(crate) fn supervisor(plugins: Vec<PluginView>) -> SupervisorView {

@@ -275,6 +275,26 @@ impl<B: Backend> Serve for Methods<B> {
         }
     }
 
+    async fn subscribe_topics(
+        &self,
+        params: api::TopicsOf,
+        pending: Pending,
+    ) -> SubscriptionResult {
+        let topics = params.topics.unwrap_or_else(|| vec!["*".to_owned()]);
+        let mut live = self.backend.listen(&topics.iter().map(String::as_str).collect::<Vec<_>>());
+        let sink = pending.accept().await?;
+        loop {
+            let (event, missed) = tokio::select! {
+                heard = live.next() => heard,
+                () = sink.closed() => return Ok(()),
+            };
+            if missed > 0 {
+                send(&sink, &api::TopicItem::Missed(missed)).await?;
+            }
+            send(&sink, &api::TopicItem::Published(convert::published(&event)?)).await?;
+        }
+    }
+
     async fn subscribe_logs(&self, params: api::LogsOf, pending: Pending) -> SubscriptionResult {
         let query = match self.query(params.filter) {
             Ok(query) => query,

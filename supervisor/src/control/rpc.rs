@@ -218,6 +218,11 @@ methods! {
         ///
         /// A reader that is too slow is told how many lines went by.
         subscribe_logs(api::LogsOf) -> api::LogItem as "log" until unsubscribe_logs, or [NOT_FOUND];
+
+        /// What plugins publish, as it comes.
+        ///
+        /// A reader that is too slow is told how many went by.
+        subscribe_topics(api::TopicsOf) -> api::TopicItem as "topic" until unsubscribe_topics, or [];
     }
 }
 

@@ -63,4 +63,8 @@ impl Backend for Supervisor {
     fn subscribe_logs(&self) -> broadcast::Receiver<Arc<LogLine>> {
         Supervisor::subscribe_logs(self)
     }
+
+    fn listen(&self, topics: &[&str]) -> crate::host::TopicStream {
+        Supervisor::listen(self, topics)
+    }
 }

@@ -145,6 +145,12 @@ impl TopicStream {
         Self { queue, ear, _subscription: subscription }
     }
 
+    /// One on which nothing ever comes.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self::new(&Arc::default(), &[])
+    }
+
     /// The next event, and how many were missed since the last one because this listener was too slow: 256 wait for it.
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> (Arc<Published>, u64) {

@@ -196,6 +196,28 @@ fn while_one_careful_try_is_made_new_calls_wait_for_its_probe() {
     run.active("geo");
 }
 
+#[test]
+fn whoever_interrupts_a_call_on_the_command_line_cancels_it() {
+    let world = World::new();
+    let opening = opens_with(r#""supports":{"cancel":true}"#);
+    let script =
+        format!("{opening}on take {{ at took }}\non $/cancel {{ at cancelled $p.reason }}\nserve");
+    world.chaos("geo", &script);
+    let run = world.run();
+    run.active("geo");
+    let state = run.state_dir.display().to_string();
+    let outboard = outboard_tests::runtimes::bin("outboard").display().to_string();
+    let argv = ["call", "geo", "take", "--state-dir", &state].map(str::to_owned);
+    let argv = std::iter::once(outboard).chain(argv).collect();
+    let pid = world.witness().spawn(world.spawn(argv));
+    world.gates().report("took");
+    world.witness().signal(pid, libc::SIGINT);
+    assert_eq!(world.gates().report("cancelled").text, "caller");
+    // To a shell that is 130.
+    assert_eq!(world.witness().exit(pid).get().signal, Some(libc::SIGINT));
+    wait_until("nothing is open", || run.plugin("geo")["in_flight"] == 0);
+}
+
 /// Clients call at random while their plugin is killed at random. Every call is answered once (the client panics at a
 /// second answer); none is carried out more than twice, and none twice that may not be.
 #[test]

@@ -19,6 +19,7 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("logs", json!({"filter": {"plugin": "geo", "lines": 10, "sources": ["err", "host"]}})),
         ("subscribe_events", json!({"since": 0})),
         ("subscribe_logs", json!({"filter": {"plugin": "geo"}})),
+        ("subscribe_topics", json!({"topics": ["geo.*"]})),
         ("stop", json!({"ids": ["geo"]})),
         ("start", json!({"ids": ["geo"]})),
         ("restart", json!({"ids": ["geo"], "now": true})),
@@ -47,7 +48,8 @@ fn discover(run: &Running<'_>) -> Value {
 
 fn world() -> World {
     let world = World::new();
-    world.chaos("geo", "err ready to serve\nserve");
+    let permissions = "[permissions]\npublish = [\"geo.*\"]\n";
+    world.chaos_with("geo", "err ready to serve\nserve", permissions);
     world.chaos_with(
         "broken",
         "err no key\nexit 3",
@@ -92,6 +94,10 @@ fn every_method_answers_as_the_document_says() {
         if let Some(stream) = described.get("x-subscription") {
             if name == "subscribe_logs" {
                 run.call("geo", "complain", &json!({"text": "heard"})).unwrap();
+            }
+            if name == "subscribe_topics" {
+                let event = json!({"topic": "geo.moved", "data": {"n": 1}});
+                run.call("geo", "publish", &event).unwrap();
             }
             // Items of one that was ended just now may still be on their way.
             let of_this = |item: &Value| item["params"]["subscription"] == answer;

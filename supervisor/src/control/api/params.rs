@@ -97,6 +97,15 @@ pub struct LogsOf {
     pub filter: Option<LogFilter>,
 }
 
+/// Which topics to hear.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopicsOf {
+    /// Topics, or patterns of them (`net.*`); none: every topic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topics: Option<Vec<String>>,
+}
+
 /// Which log lines are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -27,6 +27,11 @@ impl Again {
         Self { named: named.to_vec(), declared, keys: facts.supports.idempotency }
     }
 
+    /// The manifest names others now.
+    pub(super) fn rename(&mut self, named: &[Glob]) {
+        self.named = named.to_vec();
+    }
+
     /// Whether this call may be made twice; `key` is what came beside its params.
     #[must_use]
     pub(super) fn covers(&self, method: &str, params: &str, key: Option<&str>) -> bool {

@@ -12,6 +12,7 @@ impl Link {
         let advertised = self.slot.told().concurrency;
         let new = super::super::dialects::limits(manifest);
         let mut state = self.state();
+        state.again.rename(&manifest.calls.idempotent);
         let limits = state.peer.limits_mut();
         limits.in_flight = new.in_flight;
         limits.concurrency =
