@@ -44,6 +44,8 @@ pub(super) enum Verb {
     Call(CallArgs),
     /// Send a plugin one notification
     Notify(NotifyArgs),
+    /// Stand in for a plugin on standard input and output: for MCP clients, editors and scripts
+    Attach(AttachArgs),
     /// Start plugins and wait until each is active
     Start(StartArgs),
     /// Stop plugins and wait until nothing of them is left
@@ -192,6 +194,16 @@ pub(super) struct NotifyArgs {
     /// Params as JSON, @FILE, or - for standard input [default: {}]
     #[arg(value_name = "JSON")]
     pub(super) params: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct AttachArgs {
+    #[arg(value_name = "ID")]
+    pub(super) plugin: String,
+
+    /// How long the client's opening is held while its plugin starts for the first time: many give up at 30s
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "25s")]
+    pub(super) wait: Duration,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -60,6 +60,7 @@ impl Exit {
         match error {
             AttachError::Call(error) => Self::of_call(error),
             AttachError::Silent { .. } => Self::Deadline,
+            AttachError::Ended { .. } => Self::Unavailable,
             AttachError::Client(error) => Self::of_client(error),
         }
     }

@@ -40,6 +40,9 @@ impl Trouble {
                     .cause("neither the plugin nor the supervisor said a word")
                     .help("outboard status");
             }
+            AttachError::Ended { .. } => {
+                return Self::new(exit, format!("{plugin}: {error}")).help("outboard status");
+            }
             AttachError::Call(error) => error,
         };
         let details = error.details();

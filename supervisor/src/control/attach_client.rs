@@ -88,6 +88,13 @@ pub enum AttachError {
     /// The deadline and a little more have passed without a word.
     #[error("no answer in {}", super::words::span(*after))]
     Silent { after: Duration },
+    /// The supervisor ended the connection, and said why.
+    #[error("{message}")]
+    Ended {
+        /// `changed`, `removed`.
+        class: String,
+        message: String,
+    },
     #[error(transparent)]
     Client(#[from] ClientError),
 }
@@ -110,6 +117,8 @@ struct AttachParams<'a> {
     deadline_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     while_restarting: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait_ms: Option<u64>,
 }
 
 /// An answer. `result` is kept apart from absence: a plugin may answer `null`.
@@ -157,6 +166,36 @@ impl AttachClient {
         deadline: Option<Duration>,
         while_restarting: Option<&'static str>,
     ) -> Result<Self, AttachError> {
+        let deadline_ms = deadline.map(millis);
+        let params =
+            AttachParams { plugin, caller: "cli", deadline_ms, while_restarting, wait_ms: None };
+        let mut client = Self::hello(state_dir, &params).await?;
+        client.deadline = deadline;
+        Ok(client)
+    }
+
+    /// Attaches on behalf of somebody else, whose opening may be held for so long.
+    pub(super) async fn connect_for(
+        state_dir: &Path,
+        plugin: &str,
+        wait: Duration,
+    ) -> Result<Self, AttachError> {
+        let params = AttachParams {
+            plugin,
+            caller: "attach",
+            deadline_ms: None,
+            while_restarting: None,
+            wait_ms: Some(millis(wait)),
+        };
+        Self::hello(state_dir, &params).await
+    }
+
+    /// The connection itself, with what has been read of it.
+    pub(super) fn into_parts(self) -> (BufReader<UnixStream>, Attached) {
+        (self.stream, self.attached)
+    }
+
+    async fn hello(state_dir: &Path, params: &AttachParams<'_>) -> Result<Self, AttachError> {
         let dir = || state_dir.to_owned();
         let stream = socket::connect(&state_dir.join(ATTACH_SOCKET))
             .map_err(|e| connect_error(e, state_dir))?;
@@ -165,7 +204,7 @@ impl AttachClient {
         let mut client = Self {
             stream: BufReader::new(stream),
             state_dir: dir(),
-            deadline,
+            deadline: None,
             next_id: 1,
             attached: Attached {
                 plugin: String::new(),
@@ -174,8 +213,7 @@ impl AttachClient {
                 state: String::new(),
             },
         };
-        let deadline_ms = deadline.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
-        let params = raw(&AttachParams { plugin, caller: "cli", deadline_ms, while_restarting })?;
+        let params = raw(params)?;
         client.write(Some(0), "outboard/attach", &params).await?;
         let answer = match tokio::time::timeout(OPENING, client.read_answer(0)).await {
             Ok(answer) => answer?,
@@ -298,6 +336,10 @@ impl AttachClient {
             }
         }
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn raw(value: &impl Serialize) -> Result<Box<RawValue>, AttachError> {

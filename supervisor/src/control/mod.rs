@@ -12,6 +12,7 @@ pub mod api;
 pub mod attach;
 pub mod attach_client;
 pub mod backend;
+pub mod bridge;
 pub mod client;
 pub mod convert;
 mod crowd;

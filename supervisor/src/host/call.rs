@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::caller::Caller;
 use super::chain::{Origin, Trace};
+use super::guests::Guest;
 
 /// What a call ends in: exactly one of a result and one typed error.
 pub type CallResult = Result<Box<RawValue>, CallError>;
@@ -67,6 +68,8 @@ pub(crate) struct More {
     pub key: Option<Box<str>>,
     /// The trace that its params bring, where the plugin may make calls itself.
     pub trace: Option<Box<Trace>>,
+    /// The caller's own progress token, as JSON text: its params have it, and the plugin is given another one for it.
+    pub progress: Option<Box<str>>,
     /// The calls of plugins that led to this one.
     pub origin: Option<Arc<Origin>>,
     /// What the first attempt ended in, where this is the second.
@@ -191,6 +194,16 @@ pub(crate) trait Answer: Send + Sync + std::fmt::Debug {
     /// The answer to `id`; `result` is the plugin's text, untouched. Never blocks, and asks nothing of a link: it is
     /// told while one is locked.
     fn answer(&self, id: &Id, result: Result<&str, &CallError>);
+
+    /// A notification about a call of theirs: progress, an event of a subscription. Under the same conditions.
+    fn push(&self, method: &str, params: &str) {
+        let _ = (method, params);
+    }
+
+    /// The same as a client that shares the plugin, where it is one.
+    fn guest(self: Arc<Self>) -> Option<Arc<dyn Guest>> {
+        None
+    }
 }
 
 impl Token {

@@ -58,7 +58,8 @@ impl Dispatcher {
         let launch = launch::prepare(&manifest)?;
         slot.log.set_redactor(Redactor::new(launch.secrets.iter().cloned()));
         let identity = FileIdentity::of(&launch.program);
-        let digest = launch_digest(&launch, identity, manifest.dialect.name());
+        let digest = launch.digest(manifest.dialect.name());
+        slot.launched(generation, &digest);
         let hint = self.persist.hint(&digest);
         let (ours, theirs) = launch::pipes().map_err(|error| launch::failed_here(&error))?;
         let own_env = [
@@ -152,7 +153,12 @@ impl Dispatcher {
         slot.publish(self.fleet.snapshot(key));
         let calls = slot.router().set(route, link.as_ref());
         match (route, link) {
-            (Route::Open, Some(link)) => link.call_all(calls),
+            (Route::Open, Some(link)) => {
+                link.call_all(calls);
+                link.wants_changed();
+                slot.guests.serves(link.generation);
+                self.persist.learnt_more(self.clock.now());
+            }
             (Route::Open, None) => refuse_all(slot, calls, StopReason::Stop),
             (Route::Hold(why) | Route::Refuse(why), _) => {
                 for call in calls {
@@ -295,12 +301,4 @@ impl Dispatcher {
         }
         self.shared.recorder.note(slot, generation, note);
     }
-}
-
-/// What was learnt about a program is kept for exactly this one: its file, its arguments and its dialect.
-fn launch_digest(launch: &launch::Launch, identity: Option<FileIdentity>, dialect: &str) -> String {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    (&launch.program, identity, &launch.argv, dialect).hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
 }

@@ -15,6 +15,7 @@ use outboard_manifest::resolve::{self, Resolved};
 use outboard_manifest::{Manifest, Orphans as WhoAdopts};
 use tokio::net::unix::pipe;
 
+use super::diagnose::FileIdentity;
 use super::redact::Redactor;
 
 /// Everything known about a start before it is ordered.
@@ -27,6 +28,17 @@ pub(super) struct Launch {
     pub env: Vec<(OsString, OsString)>,
     pub cwd: PathBuf,
     pub secrets: Vec<String>,
+}
+
+impl Launch {
+    /// What was learnt about a program is kept for exactly this one: its file, its arguments and its dialect.
+    #[must_use]
+    pub(super) fn digest(&self, dialect: &str) -> String {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        (&self.program, FileIdentity::of(&self.program), &self.argv, dialect).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
 }
 
 /// Why nothing was ordered.

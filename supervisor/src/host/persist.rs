@@ -12,6 +12,7 @@ use outboard_core::Time;
 use outboard_keeper::reaper::{Leader, Record};
 use serde::{Deserialize, Serialize};
 
+use super::openings::{self, Openings};
 use super::sink::{Job, Sink, replace};
 use super::state_dir::Kept;
 use super::view::EventRecord;
@@ -33,6 +34,7 @@ pub(super) struct Persist {
     due: Option<Time>,
     /// Shared with links, which learn from their dialects.
     learnt: Learnt,
+    openings: Arc<Openings>,
 }
 
 /// What dialects learn about executables, by launch digest.
@@ -55,6 +57,7 @@ impl Persist {
             }
         }
         let learnt = Arc::new(std::sync::Mutex::new(kept.learnt.clone()));
+        let openings = Openings::read(dir.file(openings::FILE), sink.clone());
         Self {
             kept,
             record,
@@ -64,6 +67,7 @@ impl Persist {
             sink,
             due: None,
             learnt,
+            openings: Arc::new(openings),
         }
     }
 
@@ -75,6 +79,16 @@ impl Persist {
     /// Where links put what they learn.
     pub(super) fn learnt(&self) -> Learnt {
         self.learnt.clone()
+    }
+
+    /// Where links put how their plugins opened.
+    pub(super) fn openings(&self) -> Arc<Openings> {
+        self.openings.clone()
+    }
+
+    /// What links learnt is to be written soon.
+    pub(super) fn learnt_more(&mut self, now: Time) {
+        self.changed(now);
     }
 
     /// What an earlier opening of this executable taught.
@@ -137,6 +151,7 @@ impl Persist {
     /// Hands everything to the writing thread.
     pub(super) fn write_now(&mut self) {
         self.due = None;
+        self.openings.save();
         let mut learnt = self.learnt.lock().expect("nothing panics while it holds this").clone();
         while learnt.len() > LEARNT {
             learnt.pop_first();

@@ -40,6 +40,7 @@ impl Dispatcher {
             clock: self.clock,
             happenings: self.happenings.clone(),
             learnt: self.persist.learnt(),
+            openings: self.persist.openings(),
         };
         let log = self.shared.recorder.logs.plugin(manifest.id.clone());
         let slot = Arc::new(Slot::new(key, manifest.clone(), self.fleet.snapshot(key), log, ways));
@@ -85,6 +86,7 @@ impl Dispatcher {
                 .expect("nothing panics while it holds this")
                 .remove(&slot.id);
             self.shared.recorder.plugin(&slot, 0, "plugin.removed", json!({}));
+            slot.guests.dismiss("removed", "its manifest is gone, so it is no plugin any more");
         }
     }
 }

@@ -88,6 +88,12 @@ impl Router {
         self.held.len()
     }
 
+    /// Whether the dispatcher has to be told that somebody wants the plugin: nothing serves, and nobody has said so.
+    #[must_use]
+    pub(crate) fn rouse(&mut self) -> bool {
+        !matches!(self.way, Way::Open(_)) && !std::mem::replace(&mut self.called, true)
+    }
+
     /// Asks the way for one call.
     pub(crate) fn ask(&mut self, call: Call, limits: HoldLimits, refusal: &Refusal<'_>) -> Answer {
         match &self.way {

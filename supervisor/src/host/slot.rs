@@ -7,14 +7,19 @@ use std::time::Duration;
 use outboard_core::{Failure, Key, PluginId, Snapshot, Time, Unavailable, WhileRestarting};
 use outboard_manifest::Manifest;
 use outboard_wire::CallError;
+use outboard_wire::dialect::Facts;
 use outboard_wire::error::Callee;
+use outboard_wire::session::Opening;
 
 use super::call::{Call, Token};
 use super::clock::Clock;
 use super::command::Command;
 use super::diagnose::FileIdentity;
+use super::guests::Guests;
 use super::happening::{Happening, Happenings};
+use super::launch;
 use super::logbook::PluginLog;
+use super::openings::{Openings, launch_key};
 use super::persist::Learnt;
 use super::reload::Fingerprint;
 use super::route::{Answer, HoldLimits, Refusal, Router};
@@ -38,6 +43,9 @@ pub(crate) struct Slot {
     pub key: Key,
     pub stats: Stats,
     pub log: PluginLog,
+    /// The clients that share it.
+    pub guests: Guests,
+    openings: Arc<Openings>,
     clock: Clock,
     happenings: Happenings,
     learnt: Learnt,
@@ -55,6 +63,7 @@ pub(crate) struct Ways {
     pub clock: Clock,
     pub happenings: Happenings,
     pub learnt: Learnt,
+    pub openings: Arc<Openings>,
 }
 
 /// What the opening of the current generation said, and what holds it.
@@ -66,7 +75,6 @@ pub(crate) struct Told {
     pub enforced: Vec<String>,
     pub held_since: Option<Time>,
     pub refused: Option<String>,
-    pub clients: u32,
     /// The command as it may be shown.
     pub command: Vec<String>,
     /// What the last start ran.
@@ -150,12 +158,14 @@ impl Slot {
         log: PluginLog,
         ways: Ways,
     ) -> Self {
-        let Ways { clock, happenings, learnt } = ways;
+        let Ways { clock, happenings, learnt, openings } = ways;
         Self {
             id: manifest.id.clone(),
             key,
             stats: Stats::default(),
             log,
+            guests: Guests::default(),
+            openings,
             clock,
             happenings,
             learnt,
@@ -188,6 +198,8 @@ impl Slot {
     /// Publishes the plugin's state.
     pub(crate) fn publish(&self, snapshot: Snapshot) {
         *lock(&self.seen) = snapshot;
+        // A client may wait for an opening that will not come.
+        self.guests.changed();
     }
 
     /// The route; held for microseconds, never across an await.
@@ -310,15 +322,46 @@ impl Slot {
         lock(&self.manifest).policy.while_restarting
     }
 
-    /// A client is attached.
-    pub(crate) fn attach(&self) {
-        self.told().clients += 1;
+    /// Starts a plugin that rests until somebody calls: a client has come.
+    pub(crate) fn rouse(&self) {
+        if self.router().rouse() {
+            self.tell_called();
+        }
     }
 
-    /// A client has gone.
-    pub(crate) fn detach(&self) {
-        let mut told = self.told();
-        told.clients = told.clients.saturating_sub(1);
+    /// What its clients want beside calls has changed.
+    pub(crate) fn wants_changed(&self) {
+        let link = self.router().link().cloned();
+        if let Some(link) = link {
+            link.wants_changed();
+        }
+    }
+
+    /// The plugin has opened.
+    pub(crate) fn opened(&self, facts: &Facts) {
+        let opening = Arc::new(Opening {
+            protocol: facts.protocol.clone(),
+            result: facts.raw.get().to_owned(),
+        });
+        let launch = self.guests.opened(opening.clone());
+        self.openings.keep(&launch, &opening);
+    }
+
+    /// How the plugin opened; or how it opened last, launched as it would be now.
+    #[must_use]
+    pub(crate) fn opening(&self) -> Option<Arc<Opening>> {
+        if self.guests.was_launched() {
+            return self.guests.opening();
+        }
+        let manifest = self.manifest();
+        let digest = launch::prepare(&manifest).ok()?.digest(manifest.dialect.name());
+        self.openings.of(&launch_key(&digest, &manifest))
+    }
+
+    /// A generation is started from the launch of this digest.
+    pub(crate) fn launched(&self, generation: u64, digest: &str) {
+        let launch = launch_key(digest, &self.manifest());
+        self.guests.launched(generation, launch, |launch| self.openings.of(launch));
     }
 
     /// Sends one notification.

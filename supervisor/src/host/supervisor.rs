@@ -293,6 +293,11 @@ impl Supervisor {
         self.shared.state_dir.path()
     }
 
+    /// Puts an event of one plugin's clients into the journal.
+    pub(crate) fn say_of(&self, slot: &Slot, event: &'static str, fields: serde_json::Value) {
+        self.shared.recorder.plugin(slot, slot.snapshot().generation, event, fields);
+    }
+
     /// The clock that every deadline is on.
     pub(crate) fn clock(&self) -> Clock {
         self.shared.clock
@@ -359,7 +364,7 @@ fn plugin_view(slot: &Slot, shared: &Shared) -> PluginView {
         lazy: manifest.lazy,
         junk_lines: slot.stats.junk_lines.now(),
         dropped_lines: slot.stats.dropped_lines.now(),
-        clients: told.clients,
+        clients: u32::try_from(slot.guests.count()).unwrap_or(u32::MAX),
         held_since: told.held_since,
         enforced,
         refused: told.refused,

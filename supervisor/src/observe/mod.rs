@@ -49,6 +49,8 @@ pub const EVENTS: &[&str] = &[
     "mcp.list_changed",
     "mcp.resource_updated",
     "event.dropped",
+    "client.cut_off",
+    "client.missed",
     "log.dropped",
     "log.trouble",
     "clock.stall",

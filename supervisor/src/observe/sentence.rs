@@ -80,6 +80,14 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
             format!("{} calls in flight may be made twice: kept for the next run", number("n"))
         }
         "event.dropped" => format!("an event of {} was dropped: the queue is full", text("topic")),
+        "client.cut_off" => format!(
+            "a client lost its connection: {} did not read {} bytes",
+            text("client"),
+            number("owed_bytes")
+        ),
+        "client.missed" => {
+            format!("a client missed {} notifications: {}", number("n"), text("client"))
+        }
         "log.dropped" => format!("{} lines dropped: more than 1000 a second", number("n")),
         "dependency.waiting" => "waits for what it requires".to_owned(),
         _ => return None,

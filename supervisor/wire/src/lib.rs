@@ -9,6 +9,7 @@
 //! | [`encode`] | messages into frames, in the one member order that a shell script can read |
 //! | [`peer`] | calls into ids, lanes, deadlines and exactly one outcome each |
 //! | [`dialect`] | messages into meaning: the native protocol, MCP |
+//! | [`session`] | one client's messages into what is the host's to answer, to keep and to pass on |
 //! | [`error`] | failures into the JSON-RPC error object that a caller gets |
 //!
 //! **Absent by design:** processes, pipes, async, the clock. Points in time are [`std::time::Duration`]s since the
@@ -28,6 +29,7 @@ pub mod octets;
 
 pub mod peer;
 mod salvage;
+pub mod session;
 
 pub use dialect::Dialect;
 pub use error::CallError;
@@ -35,6 +37,7 @@ pub use frame::{Framer, Item, JunkKind};
 pub use id::Id;
 pub use message::{Message, Reason, Reject, RemoteError, decode};
 pub use peer::Peer;
+pub use session::Session;
 
 /// Depth of nesting that both sides bear by default; the outer object is level 1.
 pub const DEFAULT_MAX_DEPTH: u32 = 128;

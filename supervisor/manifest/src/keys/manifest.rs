@@ -300,8 +300,7 @@ static ATTACH: Section = table(
         Kind::Choice(&["shared", "one"]),
         "Many at once, or one (the default for LSP).",
     )
-    .default("shared")
-    .later()],
+    .default("shared")],
 );
 
 static IDLE: Section = table(

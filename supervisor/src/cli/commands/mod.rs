@@ -1,5 +1,6 @@
 //! One verb per file: from arguments to a request, and from its answer to a screen.
 
+mod attach;
 mod call;
 mod change;
 mod check;
@@ -51,6 +52,7 @@ pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
         Verb::List => list::run(&dir, screen).await,
         Verb::Call(call) => call::run(call, &dir, screen).await,
         Verb::Notify(notify) => notify::run(notify, &dir, screen).await,
+        Verb::Attach(attach) => attach::run(attach, &dir, screen).await,
         Verb::Start(start) => change::run(&start.into(), Asked::Start, &dir, screen).await,
         Verb::Stop(stop) => change::run(&stop.into(), Asked::Stop, &dir, screen).await,
         Verb::Restart(stop) => change::run(&stop.into(), Asked::Restart, &dir, screen).await,

@@ -205,6 +205,23 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
         "event.dropped" => {
             (Warn, format!("an event of {} was not delivered: its queue is full", f.text("topic")))
         }
+        "client.cut_off" => (
+            Warn,
+            format!(
+                "{} does not read what it is owed ({} KiB, {}), and lost its connection",
+                f.text("client"),
+                f.number("owed_bytes") / 1024,
+                count(f.number("open_calls"), "call open", "calls open"),
+            ),
+        ),
+        "client.missed" => (
+            Warn,
+            format!(
+                "{} read too slowly and missed {}",
+                f.text("client"),
+                count(f.number("n"), "notification", "notifications"),
+            ),
+        ),
         "log.dropped" => {
             (Warn, format!("{} dropped", count(f.number("n"), "log line", "log lines")))
         }

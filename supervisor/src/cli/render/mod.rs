@@ -3,6 +3,7 @@
 //! Words carry the meaning and colour only helps; trouble comes first; a table never wraps. The answer goes to
 //! standard output; progress, warnings and errors go to standard error.
 
+pub(super) mod attach;
 pub(super) mod change;
 pub(super) mod doctor;
 pub(super) mod events;

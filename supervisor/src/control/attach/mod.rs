@@ -1,8 +1,11 @@
 //! Serves `attach.sock`: newline JSON-RPC straight to one plugin for each connection.
 //!
-//! The first line names the plugin; from then on every request is a call to it. Ids are the client's own and come
-//! back as they were sent. Many clients share a plugin, each bounded: a client that does not read its answers is not
-//! read from either.
+//! The first line names the plugin; from then on every request is a call to it, save those that belong to the plugin's one
+//! session with the host ([`outboard_wire::session`]): these the host answers, also while the plugin does not run. Ids and
+//! progress tokens are the client's own and come back as they were sent.
+//!
+//! Many clients share a plugin, each bounded: a client that does not read its answers is not read from either, is told
+//! no news, and loses its connection when it is owed too much.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,29 +13,40 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outboard_core::{Time, WhileRestarting};
+use outboard_core::WhileRestarting;
+use outboard_manifest::{Clients, Dialect};
 use outboard_wire::error::Callee;
-use outboard_wire::{CallError, DEFAULT_MAX_DEPTH, Framer, Id, Item, Message, decode};
+use outboard_wire::session::Speaks;
+use outboard_wire::{CallError, DEFAULT_MAX_DEPTH, Framer, Item, Message, decode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use self::client::Client;
+use self::budget::Budget;
+use self::client::{Client, CutOff};
+use self::messages::Session;
 use super::reserve::{self, Reserve, Spent};
 use super::socket::{BindError, BoundSocket, peer_uid};
-use super::{ATTACH_SOCKET, MAX_MESSAGE};
-use crate::host::{Answer, Call, Caller, More, Slot, Supervisor, Token};
+use super::{ATTACH_SOCKET, MAX_MESSAGE, words};
+use crate::host::{Answer, Caller, Supervisor, Token};
 use crate::nearest::nearest;
 
+mod budget;
 mod client;
+mod messages;
+mod opening;
+mod peer;
 
 /// Connections served at the same time.
 const CONNECTIONS: usize = 1024;
 
 /// How long a client may take over its first line.
 const FIRST_LINE: Duration = Duration::from_secs(10);
+
+/// How long the answer to the opening of a client's session is held when it does not say.
+const OPENING: Duration = Duration::from_secs(25);
 
 /// What a client may send before it is attached: its first line is short.
 const FIRST_BYTES: usize = 256 * 1024;
@@ -83,6 +97,7 @@ async fn accept(listener: UnixListener, supervisor: Supervisor) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let me = nix::unistd::geteuid().as_raw();
     let reserve = Reserve::of(1);
+    let budget = Budget::default();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
@@ -91,9 +106,9 @@ async fn accept(listener: UnixListener, supervisor: Supervisor) {
                 if !peer_uid(&stream).is_some_and(|uid| uid == me || uid == 0) {
                     continue;
                 }
-                let supervisor = supervisor.clone();
+                let (supervisor, budget) = (supervisor.clone(), budget.clone());
                 tokio::spawn(async move {
-                    serve(stream, &supervisor).await;
+                    serve(stream, &supervisor, &budget).await;
                     drop(place);
                 });
             }
@@ -128,16 +143,6 @@ fn turn_away(stream: &UnixStream) {
     }
 }
 
-/// What a connection is attached to, once its first line has said so.
-struct Session {
-    slot: Arc<Slot>,
-    caller: Caller,
-    /// For calls of this connection; `None` leaves their end to the client.
-    deadline: Option<Duration>,
-    /// What calls of this connection do while the plugin is not up; `None` leaves it to the manifest.
-    while_restarting: Option<WhileRestarting>,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Attach {
@@ -148,6 +153,9 @@ struct Attach {
     deadline_ms: Option<u64>,
     #[serde(default)]
     while_restarting: Option<Wish>,
+    /// How long the answer to the opening of its session may be held.
+    #[serde(default)]
+    wait_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -157,27 +165,26 @@ enum Wish {
     Wait,
 }
 
-async fn serve(stream: UnixStream, supervisor: &Supervisor) {
-    let (reader, writer) = stream.into_split();
-    let client = Arc::new(Client::default());
-    let writing = tokio::spawn(client.clone().write(writer));
+async fn serve(stream: UnixStream, supervisor: &Supervisor, budget: &Budget) {
+    let client = Arc::new(Client::new(stream, budget));
+    let writing = tokio::spawn(client.clone().write());
     let mut framer = Framer::newline(MAX_MESSAGE as usize);
     let mut session: Option<Session> = None;
     let mut going = true;
     let mut strange = 0;
     while going {
         client.wait_for_room().await;
-        let ready = tokio::time::timeout(FIRST_LINE, reader.readable());
+        let ready = tokio::time::timeout(FIRST_LINE, client.stream().readable());
         match (ready.await, &session) {
             (Ok(Ok(())), _) => {}
             (Ok(Err(_)), _) | (Err(_), None) => break,
             // A client may be silent for as long as it likes once it is attached.
-            (Err(_), Some(_)) => match reader.readable().await {
+            (Err(_), Some(_)) => match client.stream().readable().await {
                 Ok(()) => {}
                 Err(_) => break,
             },
         }
-        BUFFER.with_borrow_mut(|buffer| match reader.try_read(buffer) {
+        BUFFER.with_borrow_mut(|buffer| match client.stream().try_read(buffer) {
             Ok(0) => going = false,
             Ok(n) => {
                 framer.feed(&buffer[..n], &mut |item| {
@@ -193,14 +200,44 @@ async fn serve(stream: UnixStream, supervisor: &Supervisor) {
             Err(_) => going = false,
         });
     }
+    drop(framer);
     if let Some(session) = session {
-        session.slot.detach();
-        let mine = |token: &Token| token.belongs_to(&client);
-        session.slot.cancel_where(&mine, "caller");
+        leave(&client, &session, supervisor);
     }
-    client.end();
+    client.finish();
     // What it is still owed is written unless it has gone; it cannot hold this up for ever.
-    drop(tokio::time::timeout(FIRST_LINE, writing).await);
+    let abort = writing.abort_handle();
+    if tokio::time::timeout(FIRST_LINE, writing).await.is_err() {
+        abort.abort();
+    }
+}
+
+/// A client has gone, or has been let go: nobody asks it anything, its calls are taken back, and what the plugin was told
+/// on its behalf is told anew.
+fn leave(client: &Arc<Client>, session: &Session, supervisor: &Supervisor) {
+    let slot = &session.slot;
+    slot.guests.leave(&**client);
+    let (asked, cut_off) = client.end();
+    for relayed in asked {
+        relayed.decline();
+    }
+    let mine = |token: &Token| token.belongs_to(client);
+    slot.cancel_where(&mine, "caller");
+    slot.wants_changed();
+    let missed = client.take_missed();
+    let by = peer::name_of(client.stream());
+    if let Some(CutOff { why, owed_bytes, open_calls }) = cut_off {
+        let fields = json!({
+            "client": by,
+            "why": why,
+            "owed_bytes": owed_bytes,
+            "open_calls": open_calls,
+            "missed": missed,
+        });
+        supervisor.say_of(slot, "client.cut_off", fields);
+    } else if missed > 0 {
+        supervisor.say_of(slot, "client.missed", json!({"client": by, "n": missed}));
+    }
 }
 
 /// Handles one line; false ends the connection.
@@ -214,7 +251,7 @@ fn item_of(
         Item::Frame(frame) => match decode(frame, DEFAULT_MAX_DEPTH) {
             Ok(message) => match session {
                 Some(session) => {
-                    message_of(message, client, session, supervisor);
+                    messages::message(message, client, session, supervisor);
                     true
                 }
                 None => match attach(message, client, supervisor) {
@@ -277,6 +314,26 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
     };
     let snapshot = slot.snapshot();
     let manifest = slot.manifest();
+    let speaks = match manifest.dialect {
+        Dialect::Mcp => Speaks::Mcp,
+        Dialect::Native | Dialect::Lsp => Speaks::Native,
+    };
+    let caller = match attach.caller.as_deref() {
+        Some("cli") => "cli",
+        Some(_) | None => "api:attach",
+    };
+    // A command that makes one call is no client that shares a session.
+    if caller != "cli" {
+        *client.session() = outboard_wire::Session::new(speaks);
+        let alone = manifest.attach.clients == Clients::One;
+        let alone = alone.then(|| peer::name_of(client.stream()));
+        if let Err(held) = slot.guests.join(client.clone(), alone) {
+            let callee = Callee { plugin: &attach.plugin, generation: snapshot.generation };
+            client.owe();
+            client.answer(&id, Err(&CallError::held(callee, &held.by)));
+            return None;
+        }
+    }
     let result = json!({
         "plugin": &*slot.id,
         "dialect": manifest.dialect.name(),
@@ -285,11 +342,6 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
     });
     client.owe();
     client.answer(&id, Ok(&result.to_string()));
-    slot.attach();
-    let caller = match attach.caller.as_deref() {
-        Some("cli") => Caller::client("cli"),
-        Some(_) | None => Caller::client("api:attach"),
-    };
     let deadline = match attach.deadline_ms {
         Some(ms) => Some(Duration::from_millis(ms)),
         None => manifest.calls.attach_deadline,
@@ -298,65 +350,7 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
         Wish::Fail => WhileRestarting::Fail,
         Wish::Wait => WhileRestarting::Wait,
     });
-    Some(Session { slot, caller, deadline, while_restarting })
-}
-
-fn message_of(
-    message: Message<'_>,
-    client: &Arc<Client>,
-    session: &Session,
-    supervisor: &Supervisor,
-) {
-    match message {
-        // The supervisor answers for itself: whoever asks this wants to know whether anybody is there.
-        Message::Request { id, method, .. } if method == "ping" => {
-            client.owe();
-            client.answer(&id, Ok("{}"));
-        }
-        Message::Request { id, method, params } => {
-            client.owe();
-            let began: Time = supervisor.clock().now();
-            session.slot.submit(Call {
-                method: method.into(),
-                params: params.map_or("", |p| p.get()).into(),
-                deadline: session.deadline.map(|span| began + span),
-                began,
-                caller: session.caller.clone(),
-                token: Token::Client(client.clone(), id),
-                more: session
-                    .while_restarting
-                    .map(|wish| Box::new(More { while_restarting: Some(wish), ..More::default() })),
-            });
-        }
-        Message::Notification { method, params } => {
-            if let Some(id) = cancelled(&method, params) {
-                let wanted = |token: &Token| {
-                    token.belongs_to(client) && matches!(token, Token::Client(_, own) if *own == id)
-                };
-                session.slot.cancel_where(&wanted, "caller");
-                return;
-            }
-            // A notification has no answer, so a refusal has nowhere to go but the plugin's log.
-            if let Err(error) = session.slot.notify(&method, params.map_or("", |p| p.get())) {
-                tracing::debug!(plugin = &*session.slot.id, %error, "a client's notification was not sent");
-            }
-        }
-        // Requests of plugins are answered by the host and never reach a client: nothing to answer.
-        Message::Response { .. } | Message::OrphanError { .. } => {}
-    }
-}
-
-/// The id that a client's cancellation names, in any dialect's words.
-fn cancelled(method: &str, params: Option<&serde_json::value::RawValue>) -> Option<Id> {
-    let member = match method {
-        "$/cancel" | "$/cancelRequest" => "id",
-        "notifications/cancelled" => "requestId",
-        _ => return None,
-    };
-    let params: serde_json::Value = serde_json::from_str(params?.get()).ok()?;
-    match params.get(member)? {
-        serde_json::Value::Number(n) => n.as_i64().map(Id::Num),
-        serde_json::Value::String(s) => Some(Id::Str(s.as_str().into())),
-        _ => None,
-    }
+    let wait = attach.wait_ms.map_or(OPENING, Duration::from_millis);
+    let caller = Caller::client(caller);
+    Some(Session { slot, speaks, caller, deadline, while_restarting, wait })
 }

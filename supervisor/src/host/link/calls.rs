@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use outboard_core::Time;
 use outboard_wire::CallError;
-use outboard_wire::dialect::{CallCx, CallRefusal};
+use outboard_wire::dialect::{Belongs, CallCx, CallRefusal, Meta};
 use outboard_wire::error::Callee;
 use outboard_wire::peer::{NewCall, Refusal};
 
@@ -51,10 +51,16 @@ impl Link {
         let Call { method, params, deadline, began, caller, token, mut more } = call;
         let key = more.as_ref().and_then(|more| more.key.as_deref());
         let idempotent = state.again.covers(&method, &params, key);
+        // Callers' own tokens could be the same, so the plugin is given the call's id in their place.
+        let wants_progress = more.as_ref().is_some_and(|more| more.progress.is_some());
+        let minted = wants_progress.then(|| Belongs::token(state.peer.next_id()));
         let works = state.dialect.counts_as_work(&method);
         let State { peer, dialect, .. } = state;
         let cx = CallCx {
-            meta: More::meta(more.as_deref(), &caller),
+            meta: Meta {
+                progress_token: minted.as_deref(),
+                ..More::meta(more.as_deref(), &caller)
+            },
             remaining: deadline.map(|at| at.since(self.clock.now())),
         };
         let (written_method, written_params) = match dialect.call(&method, &params, &cx) {

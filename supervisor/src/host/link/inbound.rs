@@ -220,6 +220,7 @@ impl Link {
                     return;
                 }
                 state.seen = Seen::Frames;
+                self.for_clients(&mut state, &method, params.map_or("", RawValue::get));
                 let inbound = Inbound::Note { method: &method, params };
                 self.to_dialect(&mut state, inbound);
                 let errands = std::mem::take(&mut state.errands);
@@ -285,7 +286,7 @@ impl Link {
                     draining.asked = false;
                 }
             }
-            Tag::Open(_) | Tag::Config | Tag::LogLevel | Tag::Listen => {}
+            Tag::Open(_) | Tag::Config | Tag::LogLevel | Tag::Subscribe | Tag::Listen => {}
         }
         self.run_asks(state);
         self.check_drained(state);
@@ -309,12 +310,7 @@ impl Link {
                     self.dropped_line(state);
                 }
             }
-            PluginEvent::Progress { token, .. } => {
-                if token.as_own().is_some_and(|id| state.peer.method(id).is_some()) {
-                    state.last_life = Some(self.clock.now());
-                }
-                self.progress(state);
-            }
+            PluginEvent::Progress { .. } => self.progress(state),
             PluginEvent::Status { state: said, message, expected } => {
                 state.last_life = Some(self.clock.now());
                 let saying = match said {
@@ -343,7 +339,14 @@ impl Link {
             PluginEvent::Violation { what } => {
                 self.say(state, "wire.violation", json!({"what": what}))
             }
-            PluginEvent::Cancelled { id } => state.errands.push(Errand::Cancel(id)),
+            PluginEvent::Cancelled { id } => {
+                // A question that a client has been asked, or a call to another plugin.
+                if self.slot.guests.withdraw(self.generation, &id) {
+                    state.peer.end_request();
+                } else {
+                    state.errands.push(Errand::Cancel(id));
+                }
+            }
             PluginEvent::Reconfigured { applied } => {
                 let (key, generation) = (self.key, self.generation);
                 self.happenings.tell(Happening::Reconfigured { key, generation, applied });
@@ -397,6 +400,8 @@ impl Link {
             "version": facts.version,
         });
         self.recorder.plugin(&self.slot, self.generation, "plugin.opened", fields);
+        self.slot.opened(facts);
+        self.want(state);
         self.tell(Event::Opened(Opening { ready: facts.ready }));
     }
 }

@@ -13,6 +13,7 @@ mod ladder;
 mod outbound;
 mod pace;
 mod reconfigure;
+mod relay;
 mod stderr;
 
 use std::sync::atomic::AtomicBool;
@@ -44,9 +45,12 @@ use errands::{Errand, Events, Outgoing, PUBLISHED, Returned};
 pub(super) use inbound::Pumped;
 pub(super) use ladder::refuse_all;
 use pace::Pace;
+pub(crate) use relay::Relayed;
 
 /// One generation's link.
 pub(crate) struct Link {
+    /// For whoever has to find it again, if it still is there.
+    me: Weak<Self>,
     pub generation: u64,
     key: Key,
     slot: Arc<Slot>,
@@ -67,7 +71,6 @@ pub(crate) struct Link {
     caller: Caller,
     /// It may call others, so what its callers say of their trace is of interest.
     calls_others: bool,
-    me: Weak<Link>,
     shared: Weak<Shared>,
     /// Answers to the plugin's own calls, on their way to the writer; never held together with another lock.
     returned: Mutex<Vec<Returned>>,

@@ -255,8 +255,10 @@ impl Link {
                     self.cannot_send(state, &refusal);
                 }
             }
-            Ask::Answer { id, outcome } | Ask::Relay { id, otherwise: outcome, .. } => {
-                // No attached client has declared that it answers requests of the server.
+            Ask::Relay { id, method, params, otherwise } => {
+                self.relay(state, id, (&method, params.as_deref()), otherwise);
+            }
+            Ask::Answer { id, outcome } => {
                 answer(
                     state,
                     &id,

@@ -9,6 +9,7 @@
 //! [`Dialect::on_message`]; application calls pass through [`Dialect::call`] on their way out and
 //! [`Dialect::reply`] on their way back.
 
+mod belongs;
 mod kept;
 pub mod mcp;
 mod meta;
@@ -27,6 +28,8 @@ use serde_json::value::RawValue;
 pub use crate::frame::Framing;
 use crate::id::Id;
 use crate::message::RemoteError;
+use crate::session::Wants;
+pub use belongs::{Belongs, own_token};
 pub use kept::Kept;
 pub use mcp::Mcp;
 pub use meta::Meta;
@@ -59,6 +62,8 @@ pub enum Tag {
     Config,
     /// The level of log messages was asked for.
     LogLevel,
+    /// Updates of a resource were asked for, on a client's behalf.
+    Subscribe,
     /// A subscription that is never answered while it lasts; no deadline, no work.
     Listen,
 }
@@ -398,6 +403,17 @@ pub trait Dialect: Send {
     /// The methods that the opening listed; empty when it listed none, or listed something else.
     fn methods(&self) -> &[String] {
         &[]
+    }
+
+    /// Says to the plugin what its clients want beside calls: once it is open, and whenever that has changed.
+    fn want(&mut self, wants: &Wants, asks: &mut Vec<Ask>) {
+        let _ = (wants, asks);
+    }
+
+    /// The call that a notification of the plugin belongs to: progress, an event of a subscription.
+    fn belongs(&self, method: &str, params: &str) -> Option<Belongs> {
+        let _ = (method, params);
+        None
     }
 
     /// Whether an open call of this method keeps the plugin busy.

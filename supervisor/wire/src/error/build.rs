@@ -77,6 +77,14 @@ impl CallError {
         Self::host(Kind::Overloaded, callee, class, message, class != "call_cycle").with_sent(false)
     }
 
+    /// −31004, class `clients`: the plugin takes one client at a time, and has one.
+    #[must_use]
+    pub fn held(callee: Callee<'_>, by: &str) -> Self {
+        let message =
+            format!("{} takes one client at a time, and {by} is attached to it", callee.plugin);
+        Self::host(Kind::Overloaded, callee, "clients", message, true).with_sent(false)
+    }
+
     /// −31005, a message to the plugin beyond the cap. Nothing was written.
     #[must_use]
     pub fn outbound_too_large(callee: Callee<'_>, bytes: usize, limit: usize) -> Self {

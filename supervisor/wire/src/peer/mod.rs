@@ -452,6 +452,17 @@ impl<T> Peer<T> {
         self.table.pending_mut(id).map(|call| &mut call.token)
     }
 
+    /// The id that the next call gets.
+    #[must_use]
+    pub fn next_id(&mut self) -> u32 {
+        self.table.next_id()
+    }
+
+    /// The tokens of all pending calls. Looks at each.
+    pub fn tokens(&self) -> impl Iterator<Item = &T> {
+        self.table.calls().map(|call| &call.token)
+    }
+
     /// The ids of the pending calls whose tokens `wanted` names. Looks at each.
     #[must_use]
     pub fn find(&self, wanted: impl Fn(&T) -> bool) -> Vec<u32> {

@@ -12,6 +12,7 @@ mod revision;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod wants;
 
 use std::borrow::Cow;
 
@@ -21,11 +22,12 @@ use serde_json::value::RawValue;
 use super::meta::{Entry, splice};
 use super::probes::Probes;
 use super::{
-    Ask, CallCx, CallRefusal, Cancel, Dialect, Framing, HOST_NAME, HOST_VERSION, Inbound, Kept,
-    OpenCx, Reply, Stop, StopCx, Tag, is_legal_method, note, object_params, request,
+    Ask, Belongs, CallCx, CallRefusal, Cancel, Dialect, Framing, HOST_NAME, HOST_VERSION, Inbound,
+    Kept, OpenCx, Reply, Stop, StopCx, Tag, is_legal_method, note, object_params, request,
 };
 use crate::json::{member, quoted};
 use crate::message::RemoteError;
+use crate::session::Wants;
 use opening::Opening;
 pub use settings::{Era, McpSettings};
 
@@ -41,6 +43,9 @@ pub const MODERN: &str = "2026-07-28";
 /// The one legacy revision that has batches.
 const BATCHING: &str = "2025-03-26";
 
+/// In `_meta` of what a modern server sends within a subscription: the id of the request that it was opened by.
+const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
 /// A short form of `tools/call`: `tool:NAME` with the arguments as params.
 const TOOL_PREFIX: &str = "tool:";
 
@@ -51,6 +56,7 @@ pub struct Mcp {
     opening: Opening,
     session: Session,
     probes: Probes,
+    said: wants::Said,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +76,7 @@ impl Mcp {
             opening: Opening::default(),
             session: Session::Opening,
             probes: Probes::default(),
+            said: wants::Said::default(),
         }
     }
 
@@ -122,7 +129,12 @@ impl Dialect for Mcp {
             Tag::Open(step) => self.on_open_step(step, outcome, asks),
             Tag::Probe { second } => self.probes.answered(second),
             // A server that has no such subscription says so, and that is no fault.
-            Tag::Listen | Tag::LogLevel | Tag::Drain | Tag::Shutdown | Tag::Config => {}
+            Tag::Listen
+            | Tag::LogLevel
+            | Tag::Subscribe
+            | Tag::Drain
+            | Tag::Shutdown
+            | Tag::Config => {}
         }
     }
 
@@ -217,6 +229,19 @@ impl Dialect for Mcp {
             }
             (Session::Modern, true) => Some(request(tag, "tools/list", self.modern_params(""))),
             (Session::Opening | Session::Leaving, _) => None,
+        }
+    }
+
+    fn want(&mut self, wants: &Wants, asks: &mut Vec<Ask>) {
+        self.say_wants(wants, asks);
+    }
+
+    fn belongs(&self, method: &str, params: &str) -> Option<Belongs> {
+        match (method, self.session) {
+            ("notifications/progress", _) => Belongs::by_token(params, "progressToken"),
+            ("notifications/cancelled", Session::Modern) => Belongs::by_id(params, "requestId"),
+            (_, Session::Modern) => Belongs::by_meta_id(params, SUBSCRIPTION),
+            _ => None,
         }
     }
 

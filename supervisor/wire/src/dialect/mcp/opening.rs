@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::wants::Said;
 use super::{LEGACY, MODERN, Mcp, Session};
 use crate::dialect::{
     Ask, Facts, HOST_NAME, HOST_VERSION, OpenRetry, Supports, Tag, note, request,
@@ -55,6 +56,7 @@ impl Mcp {
     pub(super) fn begin(&mut self, way: Option<&str>, asks: &mut Vec<Ask>) {
         self.opening = Opening::default();
         self.session = Session::Opening;
+        self.said = Said::default();
         match (self.settings.era, way) {
             (Era::Legacy, _) => self.send_initialize(asks),
             (Era::Modern, _) => self.send_discover(None, asks),
@@ -154,15 +156,7 @@ impl Mcp {
         };
         self.session = Session::Legacy(version);
         asks.push(note("notifications/initialized", String::new()));
-        if let Some(level) = &self.settings.log_level
-            && has_capability(result.get(), "logging")
-        {
-            asks.push(request(
-                Tag::LogLevel,
-                "logging/setLevel",
-                format!("{{\"level\":{}}}", quoted(level)),
-            ));
-        }
+        self.opened_with(result.get(), asks);
         asks.push(Ask::Opened(Box::new(facts(result, version))));
     }
 
@@ -282,9 +276,4 @@ fn offers(result: &str) -> Option<String> {
         }
     }
     Some(if names.is_empty() { "nothing".to_owned() } else { names.join(", ") })
-}
-
-fn has_capability(result: &str, name: &str) -> bool {
-    let value = member(result, "capabilities").and_then(|all| member(all, name));
-    value.is_some_and(|value| value.starts_with('{'))
 }

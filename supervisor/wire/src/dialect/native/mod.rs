@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 use super::meta::splice;
 use super::probes::Probes;
 use super::{
-    Ask, CallCx, CallRefusal, Cancel, Dialect, Framing, HOST_NAME, HOST_VERSION, HostRequest,
-    Inbound, Kept, LogLevel, OpenCx, OpenRetry, PluginEvent, Reply, Saying, Stop, StopCx, Supports,
-    Tag, is_legal_method, note, object_params, refuse, request, text,
+    Ask, Belongs, CallCx, CallRefusal, Cancel, Dialect, Framing, HOST_NAME, HOST_VERSION,
+    HostRequest, Inbound, Kept, LogLevel, OpenCx, OpenRetry, PluginEvent, Reply, Saying, Stop,
+    StopCx, Supports, Tag, is_legal_method, note, object_params, refuse, request, text,
 };
 use crate::id::Id;
 use crate::json::{member, quoted, text_member};
@@ -237,7 +237,7 @@ impl Dialect for Native {
                     outcome.is_ok_and(|result| member(result.get(), "applied") == Some("true"));
                 asks.push(Ask::Event(PluginEvent::Reconfigured { applied }));
             }
-            (Tag::Drain | Tag::Shutdown | Tag::LogLevel | Tag::Listen, _) => {}
+            (Tag::Drain | Tag::Shutdown | Tag::LogLevel | Tag::Subscribe | Tag::Listen, _) => {}
         }
     }
 
@@ -317,6 +317,10 @@ impl Dialect for Native {
         let second = self.probes.kind(second);
         let method = if second { "$/probe" } else { "ping" };
         (self.phase == Phase::Open).then(|| request(Tag::Probe { second }, method, "{}".to_owned()))
+    }
+
+    fn belongs(&self, method: &str, params: &str) -> Option<Belongs> {
+        (method == "$/progress").then(|| Belongs::by_token(params, "token")).flatten()
     }
 
     fn reconfigure(&mut self, config: &Value, revision: u64) -> Option<Ask> {

@@ -1,0 +1,147 @@
+//! What an attached client says, line by line: to the plugin, to the host in its place, or to be taken back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outboard_core::{Time, WhileRestarting};
+use outboard_wire::dialect::own_token;
+use outboard_wire::session::{Noted, Speaks, Verdict, concerns};
+use outboard_wire::{Id, Message};
+use serde_json::value::RawValue;
+
+use super::client::Client;
+use super::opening::{self, Opens};
+use crate::host::{Answer, Call, Caller, More, Slot, Supervisor, Token};
+
+/// What a connection is attached to, once its first line has said so.
+pub(super) struct Session {
+    pub(super) slot: Arc<Slot>,
+    pub(super) speaks: Speaks,
+    pub(super) caller: Caller,
+    /// For calls of this connection; `None` leaves their end to the client.
+    pub(super) deadline: Option<Duration>,
+    /// What calls of this connection do while the plugin is not up; `None` leaves it to the manifest.
+    pub(super) while_restarting: Option<WhileRestarting>,
+    /// How long the answer to its opening may be held.
+    pub(super) wait: Duration,
+}
+
+pub(super) fn message(
+    message: Message<'_>,
+    client: &Arc<Client>,
+    session: &Session,
+    supervisor: &Supervisor,
+) {
+    let Session { slot, speaks, .. } = session;
+    match message {
+        Message::Request { id, method, params } => {
+            let params = params.map_or("", RawValue::get);
+            client.owe();
+            if concerns(*speaks, &method) {
+                request(id, &method, params, client, session, supervisor);
+            } else {
+                submit(id, &method, params, client, session, supervisor);
+            }
+        }
+        Message::Notification { method, params } => {
+            let params = params.map_or("", RawValue::get);
+            let noted = if concerns(*speaks, &method) {
+                client.session().note(&method, params)
+            } else {
+                Noted::Pass
+            };
+            match noted {
+                Noted::Kept => {}
+                Noted::Cancel(id) => slot.cancel_where(&is_call(client, &id), "caller"),
+                // A notification has no answer, so a refusal has nowhere to go but the log.
+                Noted::Pass => {
+                    if let Err(error) = slot.notify(&method, params) {
+                        tracing::debug!(plugin = &*slot.id, %error, "a client's notification was not sent");
+                    }
+                }
+            }
+        }
+        Message::Response { id, outcome } => {
+            if let Some(relayed) = client.take_asked(&id) {
+                relayed.answer(outcome.as_ref().map(|result| *result));
+            }
+        }
+        Message::OrphanError { .. } => {}
+    }
+}
+
+/// A request that may be the host's to answer.
+fn request(
+    id: Id,
+    method: &str,
+    params: &str,
+    client: &Arc<Client>,
+    session: &Session,
+    supervisor: &Supervisor,
+) {
+    let slot = &session.slot;
+    let opens = matches!(method, "initialize" | "server/discover");
+    let opening = if opens { slot.opening() } else { None };
+    // Judged apart from the match: the session's lock is not held while the client is answered.
+    let verdict = client.session().request(method, params, opening.as_deref());
+    match verdict {
+        Verdict::Call => submit(id, method, params, client, session, supervisor),
+        Verdict::Done(answer) => client.answer(&id, Ok(&answer)),
+        Verdict::Failed { code, message, data } => {
+            client.fail(&id, code, &message, data.as_deref());
+        }
+        Verdict::Waits => {
+            let (method, params) = (method.into(), params.into());
+            let opens = Opens { id, method, params, wait: session.wait };
+            tokio::spawn(opening::wait(client.clone(), slot.clone(), opens));
+        }
+        Verdict::Kept => {
+            client.answer(&id, Ok("{}"));
+            slot.wants_changed();
+        }
+        Verdict::Subscribed(uri) => {
+            client.subscribing(id.clone(), uri);
+            submit(id, method, params, client, session, supervisor);
+        }
+        Verdict::Unsubscribed(uri) => {
+            if slot.guests.wants_resource(&uri) {
+                client.answer(&id, Ok("{}"));
+            } else {
+                submit(id, method, params, client, session, supervisor);
+            }
+        }
+    }
+}
+
+fn submit(
+    id: Id,
+    method: &str,
+    params: &str,
+    client: &Arc<Client>,
+    session: &Session,
+    supervisor: &Supervisor,
+) {
+    let began: Time = supervisor.clock().now();
+    let progress = own_token(params);
+    let more = (progress.is_some() || session.while_restarting.is_some()).then(|| {
+        Box::new(More {
+            while_restarting: session.while_restarting,
+            progress: progress.map(Into::into),
+            ..More::default()
+        })
+    });
+    session.slot.submit(Call {
+        method: method.into(),
+        params: params.into(),
+        deadline: session.deadline.map(|span| began + span),
+        began,
+        caller: session.caller.clone(),
+        token: Token::Client(client.clone(), id),
+        more,
+    });
+}
+
+/// The client's call of this id.
+fn is_call<'a>(client: &'a Arc<Client>, id: &'a Id) -> impl Fn(&Token) -> bool + 'a {
+    move |token| token.belongs_to(client) && matches!(token, Token::Client(_, own) if own == id)
+}

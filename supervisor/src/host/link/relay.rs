@@ -1,0 +1,132 @@
+//! What passes between a plugin and the clients that share it, beside calls: notifications, what they want of it, and what
+//! an MCP server asks of them (sampling, elicitation).
+
+use std::sync::{Arc, Weak};
+
+use outboard_wire::{Id, RemoteError};
+use serde_json::value::RawValue;
+
+use super::super::call::Answer;
+use super::super::call::Token;
+use super::super::guests::Guest;
+use super::{Link, State};
+
+/// A question of the plugin that a client has been asked. It has to be answered once, by [`Relayed::answer`] or
+/// [`Relayed::decline`], and with no lock held.
+#[derive(Debug)]
+pub(crate) struct Relayed {
+    link: Weak<Link>,
+    generation: u64,
+    id: Id,
+    otherwise: Result<String, (i64, String)>,
+}
+
+impl Relayed {
+    /// Of this generation, and if `id` is given, this question of it.
+    #[must_use]
+    pub(crate) fn is(&self, generation: u64, id: &Id) -> bool {
+        self.generation == generation && self.id == *id
+    }
+
+    /// Of a generation before this one.
+    #[must_use]
+    pub(crate) fn is_before(&self, generation: u64) -> bool {
+        self.generation < generation
+    }
+
+    /// What the client answered. Nobody's when the plugin's process has gone.
+    pub(crate) fn answer(self, outcome: Result<&RawValue, &RemoteError<'_>>) {
+        let Some(link) = self.link.upgrade() else { return };
+        let mut state = link.state();
+        match outcome {
+            Ok(result) => state.peer.answer(&self.id, Ok(result.get())),
+            Err(error) => state.peer.answer_error(&self.id, error.raw.get()),
+        }
+        state.peer.end_request();
+        drop(state);
+        link.kick.notify_one();
+    }
+
+    /// No client answers it: what the plugin is told then.
+    pub(crate) fn decline(self) {
+        let Some(link) = self.link.upgrade() else { return };
+        link.decline(&mut link.state(), self.id.clone(), &self.otherwise);
+        link.kick.notify_one();
+    }
+}
+
+impl Link {
+    /// Asks the client whose call is open, if it answers such questions. The server does not say for which of its calls
+    /// it asks: when several clients could be meant, none is, for none may be shown what is another's.
+    pub(super) fn relay(
+        &self,
+        state: &mut State,
+        id: Id,
+        (method, params): (&str, Option<&RawValue>),
+        otherwise: Result<String, (i64, String)>,
+    ) {
+        let Some(client) = only_caller(state).filter(|client| client.answers(method)) else {
+            return self.decline(state, id, &otherwise);
+        };
+        let relayed = Relayed { link: self.me.clone(), generation: self.generation, id, otherwise };
+        let params = params.map_or("", RawValue::get);
+        if let Err(Relayed { id, otherwise, .. }) = client.ask(method, params, relayed) {
+            self.decline(state, id, &otherwise);
+        }
+    }
+
+    /// A notification goes to the caller of the call that it belongs to, else to the clients whose it is. Progress of a
+    /// call is a sign of life.
+    pub(super) fn for_clients(&self, state: &mut State, method: &str, params: &str) {
+        let Some(belongs) = state.dialect.belongs(method, params) else {
+            return self.slot.guests.hear(method, params);
+        };
+        let Some(pending) = state.peer.token(belongs.call) else { return };
+        state.last_life = Some(self.clock.now());
+        if let Token::Client(client, id) = &pending.token
+            && let Some(told) = belongs.told(
+                params,
+                id,
+                pending.more.as_ref().and_then(|more| more.progress.as_deref()),
+            )
+        {
+            client.push(method, &told);
+        }
+    }
+
+    /// Tells the plugin what its clients want of it beside calls, as far as it has not been told.
+    pub(super) fn want(&self, state: &mut State) {
+        let State { dialect, asks, .. } = state;
+        dialect.want(&self.slot.guests.wants(), asks);
+    }
+
+    /// What clients want of the plugin beside calls has changed.
+    pub(crate) fn wants_changed(&self) {
+        let mut state = self.state();
+        if state.opened && !state.over {
+            self.want(&mut state);
+            self.run_asks(&mut state);
+        }
+    }
+
+    fn decline(&self, state: &mut State, id: Id, otherwise: &Result<String, (i64, String)>) {
+        let outcome = otherwise.as_deref().map_err(|(code, message)| (*code, &**message, None));
+        state.peer.answer(&id, outcome);
+        state.peer.end_request();
+    }
+}
+
+/// The one client that has calls open, or `None` where there are several, or somebody else has one too.
+fn only_caller(state: &State) -> Option<Arc<dyn Guest>> {
+    let mut only: Option<&Arc<dyn Answer>> = None;
+    for pending in state.peer.tokens() {
+        match (&pending.token, only) {
+            (Token::Tagged(_), _) => {}
+            (Token::Future(_), _) => return None,
+            (Token::Client(client, _), None) => only = Some(client),
+            (Token::Client(client, _), Some(other)) if Arc::ptr_eq(client, other) => {}
+            (Token::Client(..), Some(_)) => return None,
+        }
+    }
+    only.cloned()?.guest()
+}
