@@ -27,6 +27,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets a surprise should stop there")]
 
 pub mod attach;
+pub mod bridge;
 pub mod clock;
 pub mod control;
 pub mod event;
@@ -47,6 +48,7 @@ pub mod witness;
 pub mod world;
 
 pub use attach::{Attach, CallError};
+pub use bridge::Bridge;
 pub use event::Event;
 pub use running::Running;
 pub use witness::{Ended, Process, Witness};

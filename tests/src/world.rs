@@ -300,7 +300,7 @@ impl World {
         }
         // A rotated file has its number behind it.
         let stem = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('.');
-        matches!(name, "lock" | "state.json" | "run.json")
+        matches!(name, "lock" | "state.json" | "run.json" | "openings.json")
             || stem == "events.jsonl"
             || (stem.starts_with("logs/") && stem.ends_with(".jsonl"))
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets a surprise should stop there")]
 
 mod architecture;
+mod attach;
 mod bad_inputs;
 mod between;
 mod broken;
