@@ -16,7 +16,8 @@ use crate::host::{Answer, Call, Caller, More, Slot, Supervisor, Token};
 /// What a connection is attached to, once its first line has said so.
 pub(super) struct Session {
     pub(super) slot: Arc<Slot>,
-    pub(super) speaks: Speaks,
+    /// What is spoken, by a client that shares the plugin's session. A command that makes one call has no part in it.
+    pub(super) speaks: Option<Speaks>,
     pub(super) caller: Caller,
     /// For calls of this connection; `None` leaves their end to the client.
     pub(super) deadline: Option<Duration>,
@@ -37,7 +38,7 @@ pub(super) fn message(
         Message::Request { id, method, params } => {
             let params = params.map_or("", RawValue::get);
             client.owe();
-            if concerns(*speaks, &method) {
+            if method == "ping" || speaks.is_some_and(|speaks| concerns(speaks, &method)) {
                 request(id, &method, params, client, session, supervisor);
             } else {
                 submit(id, &method, params, client, session, supervisor);
@@ -45,10 +46,9 @@ pub(super) fn message(
         }
         Message::Notification { method, params } => {
             let params = params.map_or("", RawValue::get);
-            let noted = if concerns(*speaks, &method) {
-                client.session().note(&method, params)
-            } else {
-                Noted::Pass
+            let noted = match speaks {
+                Some(speaks) if !concerns(*speaks, &method) => Noted::Pass,
+                Some(_) | None => client.session().note(&method, params),
             };
             match noted {
                 Noted::Kept => {}

@@ -323,8 +323,9 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
         Some(_) | None => "api:attach",
     };
     // A command that makes one call is no client that shares a session.
-    if caller != "cli" {
-        *client.session() = outboard_wire::Session::new(speaks);
+    let shares = caller != "cli";
+    *client.session() = outboard_wire::Session::new(speaks);
+    if shares {
         let alone = manifest.attach.clients == Clients::One;
         let alone = alone.then(|| peer::name_of(client.stream()));
         if let Err(held) = slot.guests.join(client.clone(), alone) {
@@ -352,5 +353,6 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
     });
     let wait = attach.wait_ms.map_or(OPENING, Duration::from_millis);
     let caller = Caller::client(caller);
+    let speaks = shares.then_some(speaks);
     Some(Session { slot, speaks, caller, deadline, while_restarting, wait })
 }

@@ -269,8 +269,10 @@ impl Session {
             requests
                 .push(("logging/setLevel", format!("{{\"level\":{}}}", quoted(level.as_str()))));
         }
-        let uri = |uri: &Box<str>| ("resources/subscribe", format!("{{\"uri\":{}}}", quoted(uri)));
-        requests.extend(self.wants.resources.iter().map(uri));
+        let uris = self.wants.resources.iter();
+        requests.extend(
+            uris.map(|uri| ("resources/subscribe", format!("{{\"uri\":{}}}", quoted(uri)))),
+        );
         if !self.topics.is_empty() {
             let topics: Vec<String> = self.topics.iter().map(|topic| quoted(topic)).collect();
             requests.push(("outboard/subscribe", format!("{{\"topics\":[{}]}}", topics.join(","))));
