@@ -9,10 +9,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use outboard_manifest::Manifest;
+use outboard_wire::dialect::Facts;
 use outboard_wire::session::Opening;
 use serde::{Deserialize, Serialize};
 
+use super::launch;
 use super::sink::{Job, Sink};
+use super::slot::Slot;
 
 /// Openings that are kept; those of launches long gone make room.
 const MOST: usize = 1024;
@@ -128,8 +131,37 @@ impl Openings {
     }
 }
 
+impl Slot {
+    /// The plugin has opened.
+    pub(crate) fn opened(&self, facts: &Facts) {
+        let opening = Arc::new(Opening {
+            protocol: facts.protocol.clone(),
+            result: facts.raw.get().to_owned(),
+        });
+        let launch = self.guests.opened(opening.clone());
+        self.openings.keep(&launch, &opening);
+    }
+
+    /// How the plugin opened; or how it opened last, launched as it would be now.
+    #[must_use]
+    pub(crate) fn opening(&self) -> Option<Arc<Opening>> {
+        if self.guests.was_launched() {
+            return self.guests.opening();
+        }
+        let manifest = self.manifest();
+        let digest = launch::prepare(&manifest).ok()?.digest(manifest.dialect.name());
+        self.openings.of(&launch_key(&digest, &manifest))
+    }
+
+    /// A generation is started from the launch of this digest.
+    pub(crate) fn launched(&self, generation: u64, digest: &str) {
+        let launch = launch_key(digest, &self.manifest());
+        self.guests.launched(generation, launch, |launch| self.openings.of(launch));
+    }
+}
+
 /// What an opening hangs on: what is launched (`digest`), and what it is told at its start.
-pub(super) fn launch_key(digest: &str, manifest: &Manifest) -> String {
+fn launch_key(digest: &str, manifest: &Manifest) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut told = DefaultHasher::new();
     (manifest.config.to_string(), format!("{:?}", manifest.mcp)).hash(&mut told);

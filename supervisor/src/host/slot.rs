@@ -7,9 +7,7 @@ use std::time::Duration;
 use outboard_core::{Failure, Key, PluginId, Snapshot, Time, Unavailable, WhileRestarting};
 use outboard_manifest::Manifest;
 use outboard_wire::CallError;
-use outboard_wire::dialect::Facts;
 use outboard_wire::error::Callee;
-use outboard_wire::session::Opening;
 
 use super::call::{Call, Token};
 use super::clock::Clock;
@@ -17,9 +15,8 @@ use super::command::Command;
 use super::diagnose::FileIdentity;
 use super::guests::Guests;
 use super::happening::{Happening, Happenings};
-use super::launch;
 use super::logbook::PluginLog;
-use super::openings::{Openings, launch_key};
+use super::openings::Openings;
 use super::persist::Learnt;
 use super::reload::Fingerprint;
 use super::route::{Answer, HoldLimits, Refusal, Router};
@@ -45,7 +42,7 @@ pub(crate) struct Slot {
     pub log: PluginLog,
     /// The clients that share it.
     pub guests: Guests,
-    openings: Arc<Openings>,
+    pub(super) openings: Arc<Openings>,
     clock: Clock,
     happenings: Happenings,
     learnt: Learnt,
@@ -335,33 +332,6 @@ impl Slot {
         if let Some(link) = link {
             link.wants_changed();
         }
-    }
-
-    /// The plugin has opened.
-    pub(crate) fn opened(&self, facts: &Facts) {
-        let opening = Arc::new(Opening {
-            protocol: facts.protocol.clone(),
-            result: facts.raw.get().to_owned(),
-        });
-        let launch = self.guests.opened(opening.clone());
-        self.openings.keep(&launch, &opening);
-    }
-
-    /// How the plugin opened; or how it opened last, launched as it would be now.
-    #[must_use]
-    pub(crate) fn opening(&self) -> Option<Arc<Opening>> {
-        if self.guests.was_launched() {
-            return self.guests.opening();
-        }
-        let manifest = self.manifest();
-        let digest = launch::prepare(&manifest).ok()?.digest(manifest.dialect.name());
-        self.openings.of(&launch_key(&digest, &manifest))
-    }
-
-    /// A generation is started from the launch of this digest.
-    pub(crate) fn launched(&self, generation: u64, digest: &str) {
-        let launch = launch_key(digest, &self.manifest());
-        self.guests.launched(generation, launch, |launch| self.openings.of(launch));
     }
 
     /// Sends one notification.

@@ -47,8 +47,8 @@ impl Dispatcher {
             set.manifests.iter().map(|manifest| &manifest.id).chain(refused).collect();
         for (key, slot) in &self.slots {
             if !named.contains(&slot.id) && !self.leaving.contains(key) {
-                let gone =
-                    Step { clients: slot.told().clients, ..step(&slot.manifest(), Action::Remove) };
+                let clients = u32::try_from(slot.guests.count()).unwrap_or(u32::MAX);
+                let gone = Step { clients, ..step(&slot.manifest(), Action::Remove) };
                 put(Some(gone), &slot.id);
             } else if !set.manifests.iter().any(|manifest| manifest.id == slot.id) {
                 put(None, &slot.id);

@@ -88,7 +88,9 @@ fn an_opening_is_remembered_over_runs_and_forgotten_with_its_file() {
     let mut heard = Vec::new();
     let answer = client.answer_hearing("1", &mut heard);
     assert_eq!(answer["result"]["got"], json!({"a": 1}));
-    client.hears("notifications/tools/list_changed");
+    if !heard.iter().any(|one| one["method"] == "notifications/tools/list_changed") {
+        client.hears("notifications/tools/list_changed");
+    }
     drop(client);
     run.stop();
 
