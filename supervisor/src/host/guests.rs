@@ -17,10 +17,6 @@ pub(crate) trait Guest: Answer + Debug {
     /// A notification of the plugin that names no call. The client knows whether it is its.
     fn hear(&self, method: &str, params: &str);
 
-    /// An event of a topic, if it wants those; `params` makes it, given how many were missed since the last one.
-    #[allow(dead_code, reason = "whoever publishes calls it")]
-    fn event(&self, topic: &str, params: &dyn Fn(u64) -> String);
-
     /// Adds what it wants of the plugin beside calls.
     fn add_wants(&self, all: &mut Wants);
 
@@ -130,12 +126,6 @@ impl Guests {
     /// A notification of the plugin that names no call.
     pub(crate) fn hear(&self, method: &str, params: &str) {
         self.all().iter().for_each(|guest| guest.hear(method, params));
-    }
-
-    /// An event for those who want its topic: `params` makes it, given how many the client has missed since the last.
-    #[allow(dead_code, reason = "whoever publishes calls it")]
-    pub(crate) fn event(&self, topic: &str, params: &dyn Fn(u64) -> String) {
-        self.all().iter().for_each(|guest| guest.event(topic, params));
     }
 
     /// The plugin takes back a question of its own. Whether one of the clients had it.

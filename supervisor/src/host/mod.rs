@@ -68,5 +68,6 @@ pub use shared::End;
 pub(crate) use slot::Slot;
 pub use state_dir::{Holder, StateDir, StateDirError};
 pub use supervisor::Supervisor;
+pub(crate) use topics::{Listen, Subscription};
 pub use topics::{Published, TopicStream};
 pub use view::*;

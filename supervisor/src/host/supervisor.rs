@@ -1,7 +1,7 @@
 //! The library's face: a running supervisor and what can be asked of it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use outboard_core::{PluginId, StateName};
 use outboard_manifest::{Glob, LoadError, Manifest, Set};
@@ -20,7 +20,7 @@ use super::happening::Happening;
 use super::logbook::LogQuery;
 use super::shared::{End, Shared};
 use super::slot::Slot;
-use super::topics::TopicStream;
+use super::topics::{Listen, Subscription, TopicStream};
 use super::view::{Dossier, EventRecord, LogLine, Outcome, PluginView, SupervisorView};
 
 /// A running supervisor. Cheap to clone; all clones are the same one.
@@ -291,6 +291,11 @@ impl Supervisor {
     #[must_use]
     pub fn state_dir(&self) -> &Path {
         self.shared.state_dir.path()
+    }
+
+    /// Listens for events that plugins publish, for as long as what is given lives.
+    pub(crate) fn listen_for(&self, wants: &[Glob], to: Weak<dyn Listen>) -> Subscription {
+        self.shared.topics.subscribe(wants, None, to)
     }
 
     /// Puts an event of one plugin's clients into the journal.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use outboard_core::PluginId;
 use outboard_manifest::Glob;
+use outboard_wire::json::quoted;
 use tokio::sync::mpsc;
 
 /// Bytes of the longest topic.
@@ -27,6 +28,19 @@ pub struct Published {
     pub time_ms: i64,
     /// JSON text, as it was published.
     pub data: Box<str>,
+}
+
+impl Published {
+    /// The params of the notification that a listener gets: with a number of its own, and how many it missed.
+    #[must_use]
+    pub(crate) fn params(&self, seq: u64, missed: u64) -> String {
+        let Self { topic, source, time_ms, data } = self;
+        format!(
+            r#"{{"topic":{},"seq":{seq},"source":{},"timeMs":{time_ms},"missed":{missed},"data":{data}}}"#,
+            quoted(topic),
+            quoted(source),
+        )
+    }
 }
 
 /// Somebody who hears events.

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::SCRATCH;
 use super::budget::{Budget, Share};
-use crate::host::{Answer, Guest, Relayed};
+use crate::host::{Answer, Guest, Listen, Published, Relayed, Subscription};
 
 /// Answers that may lie here unread before the client is not read from any more. Notifications beyond it are dropped.
 const UNREAD: usize = 1 << 20;
@@ -55,6 +55,10 @@ struct Out {
     /// Subscriptions that the plugin may still refuse.
     subscribing: Vec<(Id, Box<str>)>,
     missed: Missed,
+    /// Events that were delivered: the last one has this number.
+    heard: u64,
+    /// Listens for events, if it wants any.
+    listening: Option<Subscription>,
     cut_off: Option<CutOff>,
     /// Its share of what all clients may be owed.
     counted: Share,
@@ -142,6 +146,13 @@ impl Client {
     /// Keeps in mind that the plugin may refuse a subscription.
     pub(super) fn subscribing(&self, id: Id, uri: Box<str>) {
         self.out().subscribing.push((id, uri));
+    }
+
+    /// From now on it listens for these events, and for no others.
+    pub(super) fn listen(&self, subscription: Option<Subscription>) {
+        let before = std::mem::replace(&mut self.out().listening, subscription);
+        // The book of topics is not opened while this client is locked.
+        drop(before);
     }
 
     /// It answered something that it was asked; gives whom it is for.
@@ -344,22 +355,6 @@ impl Guest for Client {
         }
     }
 
-    fn event(&self, topic: &str, params: &dyn Fn(u64) -> String) {
-        if !self.session().wants_topic(topic) {
-            return;
-        }
-        let missed = {
-            let mut out = self.out();
-            if out.over || out.owed() > UNREAD {
-                out.missed.events += 1;
-                out.missed.all += 1;
-                return;
-            }
-            std::mem::take(&mut out.missed.events)
-        };
-        self.push("event", &params(missed));
-    }
-
     fn add_wants(&self, all: &mut Wants) {
         all.merge(self.session().wants());
     }
@@ -417,5 +412,27 @@ impl Guest for Client {
         // Its reader ends at that, and what it is owed is still written.
         shutdown(self.stream.as_raw_fd(), Shutdown::Read).unwrap_or_default();
         self.room.notify_one();
+    }
+}
+
+impl Listen for Client {
+    /// An event of a plugin, numbered for this client. One for which there is no room is missed, and the next one says so.
+    fn hear(&self, event: &Arc<Published>) -> bool {
+        let mut out = self.out();
+        if out.over || out.owed() > UNREAD {
+            out.missed.events += 1;
+            out.missed.all += 1;
+            return false;
+        }
+        let missed = std::mem::take(&mut out.missed.events);
+        out.heard += 1;
+        let was_empty = out.bytes.is_empty();
+        let params = event.params(out.heard, missed);
+        encode::notification(&mut out.bytes, "event", Some(&params));
+        drop(out);
+        if was_empty {
+            self.kick.notify_one();
+        }
+        true
     }
 }

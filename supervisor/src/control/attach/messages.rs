@@ -1,9 +1,10 @@
 //! What an attached client says, line by line: to the plugin, to the host in its place, or to be taken back.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use outboard_core::{Time, WhileRestarting};
+use outboard_manifest::Glob;
 use outboard_wire::dialect::own_token;
 use outboard_wire::session::{Noted, Speaks, Verdict, concerns};
 use outboard_wire::{Id, Message};
@@ -11,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::client::Client;
 use super::opening::{self, Opens};
-use crate::host::{Answer, Call, Caller, More, Slot, Supervisor, Token};
+use crate::host::{Answer, Call, Caller, Listen, More, Slot, Supervisor, Token};
 
 /// What a connection is attached to, once its first line has said so.
 pub(super) struct Session {
@@ -86,7 +87,12 @@ fn request(
     let verdict = client.session().request(method, params, opening.as_deref());
     match verdict {
         Verdict::Call => submit(id, method, params, client, session, supervisor),
-        Verdict::Done(answer) => client.answer(&id, Ok(&answer)),
+        Verdict::Done(answer) => {
+            if method.starts_with("outboard/") {
+                listen(client, supervisor);
+            }
+            client.answer(&id, Ok(&answer));
+        }
         Verdict::Failed { code, message, data } => {
             client.fail(&id, code, &message, data.as_deref());
         }
@@ -111,6 +117,13 @@ fn request(
             }
         }
     }
+}
+
+/// The topics that it wants have changed.
+fn listen(client: &Arc<Client>, supervisor: &Supervisor) {
+    let wants: Vec<Glob> = client.session().topics().map(Glob::new).collect();
+    let to: Weak<dyn Listen> = Arc::<Client>::downgrade(client);
+    client.listen((!wants.is_empty()).then(|| supervisor.listen_for(&wants, to)));
 }
 
 fn submit(

@@ -10,7 +10,7 @@ use std::time::Duration;
 use outboard_core::Time;
 use outboard_wire::dialect::{HOST_NAME, HostRequest};
 use outboard_wire::error::Callee;
-use outboard_wire::json::{quoted, text_member};
+use outboard_wire::json::text_member;
 use outboard_wire::{CallError, Id};
 use serde_json::json;
 
@@ -296,13 +296,7 @@ impl Listen for Link {
             return false;
         }
         state.events.seq += 1;
-        let Published { topic, source, time_ms, data } = &**event;
-        let (seq, missed) = (state.events.seq, state.events.missed);
-        let params = format!(
-            r#"{{"topic":{},"seq":{seq},"source":{},"timeMs":{time_ms},"missed":{missed},"data":{data}}}"#,
-            quoted(topic),
-            quoted(source),
-        );
+        let params = event.params(state.events.seq, state.events.missed);
         let limits = state.peer.limits();
         let queued = state.peer.queued_bytes();
         let room = queued == 0
@@ -315,7 +309,7 @@ impl Listen for Link {
             return true;
         }
         state.events.missed += 1;
-        self.say(&mut state, "event.dropped", json!({"topic": topic}));
+        self.say(&mut state, "event.dropped", json!({"topic": event.topic}));
         false
     }
 }

@@ -291,13 +291,9 @@ impl Session {
         self.wants.resources.remove(uri);
     }
 
-    /// Whether it wants events of this topic. `net.*` takes in all topics that begin with `net.`.
-    #[must_use]
-    pub fn wants_topic(&self, topic: &str) -> bool {
-        self.topics.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(start) => topic.starts_with(start),
-            None => &**pattern == topic,
-        })
+    /// The topics that it wants the events of; a `*` in one stands for anything.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.topics.iter().map(|topic| &**topic)
     }
 
     /// It has been answered the opening of its session.
