@@ -271,9 +271,8 @@ fn every_call_ends_once_whatever_dies_meanwhile() {
                     answered += 1;
                 }
                 Err(error) => {
-                    // What was on its way to the pipe when the plugin died is not sent, and is not kept either.
-                    let risky = id.starts_with("risky") || error.data["sent"] == false;
-                    assert!(error.code == -31003 && risky, "{id}: {error:?}");
+                    let sent = (error.code, &error.data["sent"]) == (-31003, &json!(true));
+                    assert!(sent && id.starts_with("risky"), "{id}: {error:?}");
                     failed += 1;
                 }
             }

@@ -77,6 +77,7 @@ impl Link {
                     },
                     Err(_) => {
                         drop(stdin.take());
+                        self.keep_unwritten(&buffer);
                         self.stdin_broken();
                     }
                 }
@@ -145,6 +146,19 @@ impl Link {
         {
             probe.written = Some(self.clock.now());
         }
+    }
+
+    /// The pipe takes no more. What was meant for it and did not even begin to go is kept: it may go to the next
+    /// generation.
+    fn keep_unwritten(&self, buffer: &[u8]) {
+        let mut state = self.state();
+        let bound = state.peer.limits().queue_bytes;
+        state.peer.each_unwritten(buffer, |pending, method, params| {
+            let more = pending.more.get_or_insert_default();
+            if more.given.is_none() {
+                more.given = self.keeping.keep(method.into(), params, bound);
+            }
+        });
     }
 
     fn stdin_broken(self: &Arc<Self>) {

@@ -165,12 +165,24 @@ impl<T> Peer<T> {
             Place::Lane(ticket) => self.data.frame(ticket),
             Place::Out { .. } => None,
         }?;
-        let frame = std::str::from_utf8(frame).ok()?.trim_end();
-        match decode(frame, u32::MAX).ok()? {
-            Message::Request { params, .. } => Some(params.map_or("", RawValue::get).into()),
-            Message::Notification { .. }
-            | Message::Response { .. }
-            | Message::OrphanError { .. } => None,
+        params_in(frame)
+    }
+
+    /// The writer can write no more. Visits the calls in what it took, `buffer` being the end of that, of which nothing
+    /// is written: with method and params, as they can be made again.
+    pub fn each_unwritten(&mut self, buffer: &[u8], mut visit: impl FnMut(&mut T, &str, Box<str>)) {
+        let begin = self.taken.saturating_sub(buffer.len() as u64);
+        let written = self.written;
+        for call in self.table.calls_mut().filter(|call| !call.control) {
+            let Place::Out { start, end } = call.place else { continue };
+            let within = |at: u64| usize::try_from(at.checked_sub(begin)?).ok();
+            let (Some(from), Some(to)) = (within(start), within(end)) else { continue };
+            if start < written {
+                continue;
+            }
+            if let Some(params) = buffer.get(from..to).and_then(params_in) {
+                visit(&mut call.token, &call.method, params);
+            }
         }
     }
 
@@ -233,4 +245,15 @@ impl<T> Peer<T> {
 /// A bound, and what is kept beyond it for callers that have nothing open.
 fn with_reserve(bound: usize) -> usize {
     bound.saturating_add(bound.div_ceil(8))
+}
+
+/// The params of a request's frame; empty for none.
+fn params_in(frame: &[u8]) -> Option<Box<str>> {
+    let frame = std::str::from_utf8(frame).ok()?.trim_end();
+    match decode(frame, u32::MAX).ok()? {
+        Message::Request { params, .. } => Some(params.map_or("", RawValue::get).into()),
+        Message::Notification { .. } | Message::Response { .. } | Message::OrphanError { .. } => {
+            None
+        }
+    }
 }

@@ -757,6 +757,11 @@ fn an_unwritten_call_comes_back_whole_and_is_readmitted_above_the_limits() {
     let mut out = Vec::new();
     assert!(peer.take_output(&mut out));
     peer.wrote(out.len());
+    let mut unwritten = Vec::new();
+    peer.each_unwritten(&out, |token, method, params| {
+        unwritten.push((*token, method.to_owned(), params))
+    });
+    assert!(unwritten.is_empty(), "all that was taken is written");
     let settled = peer.settle_all(false);
     let unsent: Vec<_> = settled.iter().map(|one| (one.sent, one.params.as_deref())).collect();
     assert_eq!(unsent, [(true, None), (false, Some(r#"{"n":1e400}"#)), (false, Some(""))]);
@@ -769,4 +774,27 @@ fn an_unwritten_call_comes_back_whole_and_is_readmitted_above_the_limits() {
     assert_eq!(next.in_flight(), 2);
     assert!(next.call(T0, work("m"), "t").is_err());
     assert_eq!(next.find(|token| *token == "t").len(), 2);
+}
+
+#[test]
+fn what_the_writer_took_and_could_not_write_is_known_from_its_buffer() {
+    let mut peer = Peer::new(Limits::default());
+    let mut out = Vec::new();
+    peer.call(T0, work("first"), "written").unwrap();
+    assert!(peer.take_output(&mut out));
+    peer.wrote(out.len());
+    out.clear();
+    for (method, token) in [("half", "half"), ("none", "none")] {
+        peer.call(T0, NewCall { params: r#"{"n":1e400}"#, ..work(method) }, token).unwrap();
+    }
+    peer.call(T0, control("ping"), "ping").unwrap();
+    assert!(peer.take_output(&mut out));
+    // The ping goes first; then some bytes of the first call.
+    let half = String::from_utf8_lossy(&out).find("half").unwrap();
+    peer.wrote(half);
+    let mut seen = Vec::new();
+    peer.each_unwritten(&out, |token, method, params| {
+        seen.push((*token, method.to_owned(), params.into_string()));
+    });
+    assert_eq!(seen, [("none", "none".to_owned(), r#"{"n":1e400}"#.to_owned())]);
 }
