@@ -24,6 +24,7 @@ pub(crate) struct Surroundings {
     pub(crate) env_file: Option<PathBuf>,
     /// `path_prepend` of `outboard.toml`.
     pub(crate) path_prepend: Vec<Template>,
+    pub(crate) settings: Option<Arc<Source>>,
 }
 
 /// `values` has passed every check, so `command` is there.
@@ -93,6 +94,7 @@ pub(crate) fn manifest(
         said: Said::of_manifest(values),
         needs: needs(values),
         file: Arc::clone(file),
+        settings: about.settings,
         id: about.id,
         id_spot: about.id_spot,
     };

@@ -15,7 +15,7 @@ use crate::check;
 use crate::digest::digest_of;
 use crate::file::{self, MAX_FILE, Trust};
 use crate::keys::MANIFEST;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Texts};
 use crate::problem::{Place, Problem, shown};
 use crate::read::{Problems, Reader, built_in, id_of, parse};
 use crate::scalar::Refusal;
@@ -131,6 +131,29 @@ pub fn parse_manifest(path: &Path, text: &str) -> Result<(Manifest, Vec<Problem>
     }
 }
 
+/// Reads a manifest again from the texts that an earlier build of the supervisor kept of it: this build's keys, defaults
+/// and digest, and nothing of what has happened to the files since.
+///
+/// # Errors
+/// Everything that this build finds wrong with what the earlier one took.
+pub fn restore(texts: &Texts) -> Result<Manifest, Vec<Problem>> {
+    let settings = match &texts.settings {
+        Some((path, text)) => settings::read(&Source::new(path, text.clone())),
+        None => (Settings::default(), Vec::new()),
+    };
+    let (settings, mut problems) = settings;
+    problems.retain(Problem::is_error);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let source = Source::new(&texts.path, texts.text.clone());
+    let (manifest, _, problems) = from_source(&source, &settings, &base(&settings));
+    match manifest {
+        Some(manifest) => Ok(Manifest { id: texts.id.clone(), ..manifest }),
+        None => Err(problems),
+    }
+}
+
 /// What lies below every manifest: the built-in defaults, then those of `outboard.toml`.
 fn base(settings: &Settings) -> Values {
     let mut base = built_in(&MANIFEST);
@@ -237,12 +260,9 @@ fn of_io(path: &Path, error: std::io::Error) -> LoadError {
 fn read_settings(path: &Path, trust: Trust, problems: &mut Vec<Problem>) -> Settings {
     match read_source(path, trust) {
         Ok((source, warning)) => {
-            let (mut settings, found) = settings::read(&source);
+            let (settings, found) = settings::read(&source);
             problems.extend(warning);
             problems.extend(found);
-            if let settings::EnvFile::At(path) = &mut settings.env_file {
-                *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
-            }
             settings
         }
         Err(problem) => {
@@ -342,6 +362,7 @@ fn from_source(
         env_file: settings.env_file_of(&dir),
         dir,
         path_prepend: settings.path_prepend.clone(),
+        settings: settings.file.clone(),
     };
     let command = values.spot("process.command").cloned().unwrap_or(at_top);
     (Some(build::manifest(&values, source, command, about)), None, problems)

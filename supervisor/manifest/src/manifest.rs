@@ -52,6 +52,8 @@ pub struct Manifest {
     /// What it says beside the defaults, to be compared with what it will say.
     pub(crate) said: Said,
     pub(crate) file: Arc<Source>,
+    /// The `outboard.toml` in force for it.
+    pub(crate) settings: Option<Arc<Source>>,
     /// Where each `after` and `requires` stands.
     pub(crate) needs: Vec<Need>,
     /// Where the id was decided: its key, or the start of the file.
@@ -63,6 +65,25 @@ impl Manifest {
     pub fn text(&self) -> &str {
         self.file.text()
     }
+
+    /// What it was read from.
+    #[must_use]
+    pub fn texts(&self) -> Texts {
+        let of = |source: &Source| (source.path().to_owned(), source.text().to_owned());
+        let (path, text) = of(&self.file);
+        let settings = self.settings.as_deref().map(of);
+        Texts { id: self.id.clone(), path, text, settings }
+    }
+}
+
+/// A manifest as it was read, for [`restore`](crate::restore).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    pub id: PluginId,
+    pub path: PathBuf,
+    pub text: String,
+    /// The `outboard.toml` in force for it, with its text.
+    pub settings: Option<(PathBuf, String)>,
 }
 
 /// One name in `after` or `requires`.

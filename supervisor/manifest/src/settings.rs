@@ -32,6 +32,8 @@ pub struct Settings {
     pub(crate) said: Said,
     /// `[defaults]`: what lies between the built-in defaults and each manifest.
     pub(crate) defaults: Values,
+    /// The file's text: it goes over to the supervisor's next build.
+    pub(crate) file: Option<Arc<Source>>,
 }
 
 /// Which `.env` file is looked at.
@@ -102,7 +104,12 @@ pub(crate) fn read(source: &Arc<Source>) -> (Settings, Vec<Problem>) {
         }
         values.merge(&reader.values);
     }
-    (from_values(&values, Some(source.path()), defaults), problems.into_list())
+    let mut settings = from_values(&values, Some(source.path()), defaults);
+    settings.file = Some(source.clone());
+    if let EnvFile::At(path) = &mut settings.env_file {
+        *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+    }
+    (settings, problems.into_list())
 }
 
 fn from_values(values: &Values, source: Option<&Path>, defaults: Values) -> Settings {
@@ -153,6 +160,7 @@ fn from_values(values: &Values, source: Option<&Path>, defaults: Values) -> Sett
         },
         said: Said::of_settings(values),
         defaults,
+        file: None,
     }
 }
 

@@ -275,3 +275,26 @@ fn of_two_outboard_toml_none_is_guessed() {
         load_as(&sources, Some(&two.path("outboard.toml")), NOBODY_SPECIAL()).expect("sources");
     assert!(!set.has_errors());
 }
+
+/// The files may be anything by then: what an upgrade goes on with is what was read.
+#[test]
+fn a_manifest_is_read_again_from_its_own_texts() {
+    let folder = Folder::new(&[
+        ("outboard.toml", "env_file = \"own.env\"\n[defaults.calls]\nconcurrency = 3\n"),
+        (
+            "geo.toml",
+            "id = \"earth\"\n[process]\ncommand = [\"bin/geo\"]\n[calls]\ndeadline = \"7s\"\n",
+        ),
+    ]);
+    let before = folder.load().manifests.remove(0);
+    for name in ["outboard.toml", "geo.toml"] {
+        folder.write(name, b"this is no manifest");
+    }
+    let after = crate::restore(&before.texts()).expect("it was read before");
+    assert_eq!((after.digest, format!("{after:?}")), (before.digest, format!("{before:?}")));
+    assert_eq!(after.calls.concurrency, 3);
+
+    let mut texts = before.texts();
+    texts.text.push_str("[unheard_of]\n");
+    assert!(crate::restore(&texts).is_err(), "what this build does not take is said");
+}
