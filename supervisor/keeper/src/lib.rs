@@ -15,6 +15,7 @@
 //! | [`probe`], `cgroup`, `fleets` | containment level 1: which is possible, leaves, `cgroup.kill` |
 //! | [`reaper`] | at the next start: removes what a double kill may have left |
 //! | [`trial`] | tries what this machine can do, with throw-away processes |
+//! | [`inherit`] | what a process inherits from the image that ran in it before |
 //! | [`pidfd`] | signals that cannot reach the wrong process |
 //! | `protocol`, `blueprint` | messages between the two: fixed packets, and a sealed memfd for what is long |
 //! | `sys` | system calls; nearly all of the `unsafe` |
@@ -24,6 +25,7 @@
 
 pub mod entry;
 pub mod error;
+pub mod inherit;
 pub mod order;
 pub mod pidfd;
 pub mod probe;
@@ -42,7 +44,10 @@ mod switches;
 mod sys;
 mod tree;
 
-pub use brain::{Keeper, Sweep, SweepPlan, SweepStep, Swept, reap_adopted, sweep_after_keeper};
+pub use brain::{
+    Keeper, KeeperParts, LetterParts, MESSAGES, Sweep, SweepPlan, SweepStep, Swept, reap_adopted,
+    sweep_after_keeper,
+};
 pub use error::KeeperError;
 pub use order::{
     CgroupLimits, Credentials, ExitStatus, Order, Orphans, Report, Rlimit, Rusage, SpawnOrder, Step,

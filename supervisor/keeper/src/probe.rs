@@ -39,6 +39,33 @@ pub enum Shortfall {
 }
 
 impl Shortfall {
+    /// As two numbers, for the brain's next image.
+    #[must_use]
+    pub fn to_numbers(self) -> (u8, i32) {
+        match self {
+            Shortfall::NotAskedFor => (0, 0),
+            Shortfall::NoCgroup2 => (1, 0),
+            Shortfall::NotDelegated => (2, 0),
+            Shortfall::Failed(errno) => (3, errno as i32),
+            Shortfall::NoControllers => (4, 0),
+            Shortfall::NotAlone => (5, 0),
+        }
+    }
+
+    /// What [`Shortfall::to_numbers`] gave; `None` for what no build before this one meant.
+    #[must_use]
+    pub fn from_numbers((kind, errno): (u8, i32)) -> Option<Self> {
+        Some(match kind {
+            0 => Shortfall::NotAskedFor,
+            1 => Shortfall::NoCgroup2,
+            2 => Shortfall::NotDelegated,
+            3 => Shortfall::Failed(Errno::from_raw(errno)),
+            4 => Shortfall::NoControllers,
+            5 => Shortfall::NotAlone,
+            _ => return None,
+        })
+    }
+
     /// What the operator can type for more, if anything.
     pub fn remedy(self) -> Option<&'static str> {
         match self {

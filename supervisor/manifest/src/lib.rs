@@ -33,7 +33,9 @@ mod value;
 
 pub use file::MAX_FILE;
 pub use glob::Glob;
-pub use load::{LoadError, MAX_FILES, MAX_TEXT, SETTINGS_FILE, load, parse_manifest, restore};
+pub use load::{
+    LoadError, MAX_FILES, MAX_TEXT, SETTINGS_FILE, load, parse_manifest, restore, restore_settings,
+};
 pub use manifest::*;
 pub use problem::{Place, Problem, Severity};
 pub use schema::json_schema;

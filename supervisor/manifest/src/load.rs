@@ -137,21 +137,24 @@ pub fn parse_manifest(path: &Path, text: &str) -> Result<(Manifest, Vec<Problem>
 /// # Errors
 /// Everything that this build finds wrong with what the earlier one took.
 pub fn restore(texts: &Texts) -> Result<Manifest, Vec<Problem>> {
-    let settings = match &texts.settings {
-        Some((path, text)) => settings::read(&Source::new(path, text.clone())),
-        None => (Settings::default(), Vec::new()),
-    };
-    let (settings, mut problems) = settings;
-    problems.retain(Problem::is_error);
-    if !problems.is_empty() {
-        return Err(problems);
-    }
+    let settings = restore_settings(texts.settings.as_ref())?;
     let source = Source::new(&texts.path, texts.text.clone());
     let (manifest, _, problems) = from_source(&source, &settings, &base(&settings));
     match manifest {
         Some(manifest) => Ok(Manifest { id: texts.id.clone(), ..manifest }),
         None => Err(problems),
     }
+}
+
+/// Reads settings again from the text that an earlier build of the supervisor kept of them; the built-in ones for none.
+///
+/// # Errors
+/// Everything that this build finds wrong with them.
+pub fn restore_settings(text: Option<&(PathBuf, String)>) -> Result<Settings, Vec<Problem>> {
+    let Some((path, text)) = text else { return Ok(Settings::default()) };
+    let (settings, mut problems) = settings::read(&Source::new(path, text.clone()));
+    problems.retain(Problem::is_error);
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 
 /// What lies below every manifest: the built-in defaults, then those of `outboard.toml`.

@@ -165,6 +165,13 @@ fn from_values(values: &Values, source: Option<&Path>, defaults: Values) -> Sett
 }
 
 impl Settings {
+    /// The file that they were read from, with its text, for [`restore_settings`](crate::restore_settings).
+    #[must_use]
+    pub fn text(&self) -> Option<(PathBuf, String)> {
+        let file = self.file.as_deref()?;
+        Some((file.path().to_owned(), file.text().to_owned()))
+    }
+
     /// The `.env` file of a manifest in `folder`.
     pub(crate) fn env_file_of(&self, folder: &Path) -> Option<PathBuf> {
         match &self.env_file {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::span::{Since, parse_since, parse_span};
-use crate::control::api;
+use crate::control::{api, upgrade};
 
 /// Runs plugins out of process, and keeps them answering.
 #[derive(Debug, Parser)]
@@ -66,8 +66,13 @@ pub(super) enum Verb {
     Doctor(DoctorArgs),
     /// Probe plugins now, and print what each reports
     Health(HealthArgs),
+    /// Go over to the build that lies where the running supervisor was started from; nothing is stopped for it
+    Upgrade,
     /// Print the JSON Schema of manifests, the names of all events, or the management API
     Schema(SchemaArgs),
+    /// Says whether this build can go on with the state on standard input; asked by a running supervisor
+    #[command(name = upgrade::VERB, hide = true)]
+    RehearseUpgrade,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -40,17 +40,7 @@ fn main(words: Vec<OsString>) -> Exit {
         Err(error) => return refuse(&error, &words),
     };
     let mut screen = Screen::of_process(&ScreenOptions { quiet: args.quiet, json: args.json });
-    // One thread is enough for a command, and for a supervisor.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let trouble = trouble::Trouble::new(Exit::Unavailable, "no event loop is to be had")
-                .cause(error.to_string());
-            return screen.trouble(&trouble);
-        }
-    };
-    let ended = runtime.block_on(commands::dispatch(&args, &mut screen));
-    match ended {
+    match commands::enter(&args, &mut screen) {
         Ok(exit) => exit,
         Err(trouble) => screen.trouble(&trouble),
     }

@@ -14,8 +14,8 @@ mod topics;
 
 pub use errors::{ErrorData, Refusal, code};
 pub use params::{
-    EventPage, EventsFrom, LogFilter, LogsOf, OfPlugin, Reloading, Select, Shutdown, Start,
-    Stopping, TopicsOf,
+    EventPage, EventsFrom, LogFilter, LogsOf, Nothing, OfPlugin, Reloading, Select, Shutdown,
+    Start, Stopping, TopicsOf,
 };
 pub use plan::{Action, Difference, Plan, Reload, Setting, Step};
 pub use topics::{Published, TopicItem};
@@ -419,4 +419,16 @@ impl Source {
             Self::Log => "log",
         }
     }
+}
+
+/// The answer to `upgrade`: it takes place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Upgrade {
+    pub schema: u32,
+    /// The version that ran.
+    pub from: String,
+    /// The version that goes on.
+    pub to: String,
+    /// The number of the last event before it.
+    pub seq: u64,
 }

@@ -7,6 +7,7 @@ use outboard_core::PluginId;
 use tokio::sync::broadcast;
 
 pub use crate::host::LogQuery;
+use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
     By, Dossier, Drift, EventRecord, LogLine, Outcome, ReloadError, ReloadRequest, Reloaded,
     SupervisorView, TopicStream,
@@ -53,6 +54,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// Stops every plugin, then the supervisor; answers when all are down.
     fn shutdown(&self, now: bool, by: By) -> impl Future<Output = Vec<Outcome>> + Send;
+
+    /// Goes over to the build that lies where this one was started from; answers before that happens, or why not.
+    fn upgrade(&self) -> impl Future<Output = Result<Granted, Refused>> + Send;
 
     /// The last failure of a plugin; `None` when it has had none (or does not exist).
     fn why(&self, id: &str) -> Option<Dossier>;

@@ -193,6 +193,15 @@ impl ControlClient {
         self.calls().shutdown(api::Shutdown { now: Some(now) }).await.map_err(rpc_error)
     }
 
+    /// Goes over to another build of the supervisor. Once this is answered the connection ends.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no upgrade, or when there is no answer in 10 s.
+    pub async fn upgrade(&self) -> Result<api::Upgrade, ClientError> {
+        self.at_once(self.calls().upgrade(api::Nothing {})).await
+    }
+
     /// The last failure of one plugin.
     ///
     /// # Errors

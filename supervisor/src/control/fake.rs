@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Notify, broadcast};
 
 use super::backend::{Backend, LogQuery};
+use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
     By, Dossier, Drift, Ended, EventRecord, LogLine, LogSource, Outcome, Plan, PluginView,
     ReloadError, ReloadRequest, Reloaded, SupervisorView,
@@ -157,6 +158,10 @@ impl Backend for Fake {
 
     async fn shutdown(&self, now: bool, _by: By) -> Vec<Outcome> {
         self.change(format!("shutdown{}", if now { " now" } else { "" })).await
+    }
+
+    async fn upgrade(&self) -> Result<Granted, Refused> {
+        Err(Refused::NotOffered)
     }
 
     fn why(&self, id: &str) -> Option<Dossier> {

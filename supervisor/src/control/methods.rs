@@ -19,6 +19,8 @@ use super::backend::{Backend, LogQuery};
 use super::convert::{self, Clocks};
 use super::rpc::{ASKING, Pending, Serve, refused, refused_with};
 use super::select::{SelectError, select};
+use super::server::Ending;
+use crate::host::upgrade::{Granted, NoRehearsal, Refused};
 use crate::host::{By, EventRecord, Outcome, ReloadError, ReloadRequest, SupervisorView, Via};
 use crate::nearest::nearest;
 
@@ -38,14 +40,14 @@ const _: () = assert!(MOST_EVENTS * 4_096 < MAX_ANSWER);
 /// Serves any backend.
 pub(super) struct Methods<B> {
     backend: B,
-    /// Turns true when the server ends and answers must be given up.
-    end: watch::Receiver<bool>,
+    /// Says why when the server ends and answers must be given up.
+    end: watch::Receiver<Option<Ending>>,
     /// For looks at the log: each may hold some MiB.
     looks: Semaphore,
 }
 
 impl<B: Backend> Methods<B> {
-    pub(super) fn new(backend: B, end: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(backend: B, end: watch::Receiver<Option<Ending>>) -> Self {
         Self { backend, end, looks: Semaphore::new(LOOKS) }
     }
 
@@ -71,7 +73,9 @@ impl<B: Backend> Methods<B> {
             tokio::select! {
                 outcomes = task => outcomes.map_err(|_| broken())?,
                 // An error here says that the server is gone without a word, which is an end as well.
-                _ = end.wait_for(|ended| *ended) => return Err(ending()),
+                why = end.wait_for(Option::is_some) => {
+                    return Err(ending(why.ok().and_then(|why| *why)));
+                }
             }
         } else {
             Vec::new()
@@ -193,7 +197,9 @@ impl<B: Backend> Serve for Methods<B> {
         let mut end = self.end.clone();
         let done = tokio::select! {
             done = task => done.map_err(|_| broken())?,
-            _ = end.wait_for(|ended| *ended) => return Err(ending()),
+            why = end.wait_for(Option::is_some) => {
+                return Err(ending(why.ok().and_then(|why| *why)));
+            }
         };
         let (answer, outcomes) = done.map_err(not_reloaded)?;
         let change = convert::change(&[], &outcomes, self.clocks());
@@ -209,6 +215,15 @@ impl<B: Backend> Serve for Methods<B> {
             async move { backend.shutdown(params.now.unwrap_or(false), by).await },
         )
         .await
+    }
+
+    async fn upgrade(&self, _: api::Nothing) -> RpcResult<api::Upgrade> {
+        match self.backend.upgrade().await {
+            Ok(Granted { from, to, seq }) => {
+                Ok(api::Upgrade { schema: api::SCHEMA, from, to, seq })
+            }
+            Err(error) => Err(refused(&not_upgraded(&error), error.to_string())),
+        }
     }
 
     async fn why(&self, params: api::OfPlugin) -> RpcResult<api::Why> {
@@ -418,12 +433,31 @@ fn not_reloaded(error: ReloadError) -> ErrorObjectOwned {
                 api::ErrorData { plugin: Some(id), nearest, ids: known, ..Default::default() };
             refused_with(&Refusal::NOT_FOUND, message, data)
         }
-        ReloadError::Ended => ending(),
+        ReloadError::Ended => ending(None),
     }
 }
 
-fn ending() -> ErrorObjectOwned {
-    refused(&Refusal::HOST_EXIT, "the supervisor is going away")
+fn ending(why: Option<Ending>) -> ErrorObjectOwned {
+    match why {
+        Some(Ending::Upgrade) => refused(
+            &Refusal::UPGRADE,
+            "the supervisor goes over to another build; what was asked for goes on",
+        ),
+        Some(Ending::HostExit) | None => {
+            refused(&Refusal::HOST_EXIT, "the supervisor is going away")
+        }
+    }
+}
+
+fn not_upgraded(why: &Refused) -> Refusal {
+    match why {
+        Refused::NotOffered => Refusal::UPGRADE_NOT_OFFERED,
+        Refused::NotNow(_) => Refusal::CONFLICT,
+        Refused::Rehearsal(NoRehearsal::NotStarted { .. }) => Refusal::UPGRADE_NOT_STARTED,
+        Refused::Rehearsal(NoRehearsal::Hung { .. }) => Refusal::UPGRADE_HUNG,
+        Refused::Rehearsal(NoRehearsal::Crashed { .. }) => Refusal::UPGRADE_CRASHED,
+        Refused::Rehearsal(NoRehearsal::Unreadable { .. }) => Refusal::UPGRADE_UNREADABLE,
+    }
 }
 
 /// The task of a change panicked: the host's own net has dealt with that, but nobody knows the outcome.

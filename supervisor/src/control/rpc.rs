@@ -174,17 +174,17 @@ methods! {
         /// Wants plugins up, and answers with what became of each.
         ///
         /// `ids` or `all` is needed. It goes on when the client goes away.
-        start(api::Start) -> api::Change, or [NOT_FOUND, NOTHING_NAMED, HOST_EXIT, INTERNAL];
+        start(api::Start) -> api::Change, or [NOT_FOUND, NOTHING_NAMED, HOST_EXIT, UPGRADE, INTERNAL];
 
         /// Wants plugins down, and answers once nothing of them is left.
         ///
         /// `ids` or `all` is needed. It goes on when the client goes away.
-        stop(api::Stopping) -> api::Change, or [NOT_FOUND, NOTHING_NAMED, HOST_EXIT, INTERNAL];
+        stop(api::Stopping) -> api::Change, or [NOT_FOUND, NOTHING_NAMED, HOST_EXIT, UPGRADE, INTERNAL];
 
         /// Stops and starts plugins, and answers with what became of each.
         ///
         /// `ids` or `all` is needed. It goes on when the client goes away.
-        restart(api::Stopping) -> api::Change, or [NOT_FOUND, NOTHING_NAMED, HOST_EXIT, INTERNAL];
+        restart(api::Stopping) -> api::Change, or [NOT_FOUND, NOTHING_NAMED, HOST_EXIT, UPGRADE, INTERNAL];
 
         /// Reads the manifests again, and makes what runs what they say: whole, or not at all.
         ///
@@ -195,7 +195,15 @@ methods! {
         /// Stops every plugin and ends the supervisor.
         ///
         /// It answers when all are down, just before the supervisor ends.
-        shutdown(api::Shutdown) -> api::Change, or [HOST_EXIT, INTERNAL];
+        shutdown(api::Shutdown) -> api::Change, or [HOST_EXIT, UPGRADE, INTERNAL];
+
+        /// Executes the file that the supervisor was started from in its place: plugins and attached clients go on.
+        ///
+        /// It answers once that build has shown that it can go on. Then this connection ends, and an event above `seq`
+        /// tells what became of it: `supervisor.upgraded`, or `supervisor.upgrade_failed`. An error changes nothing.
+        upgrade(api::Nothing) -> api::Upgrade, or [
+            UPGRADE_NOT_OFFERED, UPGRADE_NOT_STARTED, UPGRADE_HUNG, UPGRADE_CRASHED, UPGRADE_UNREADABLE, CONFLICT
+        ];
 
         /// The last failure of one plugin, with its evidence.
         why(api::OfPlugin) -> api::Why, or [NOT_FOUND];

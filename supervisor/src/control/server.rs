@@ -1,6 +1,7 @@
 //! Serves the management API on its Unix socket.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
@@ -45,11 +46,11 @@ const IN_NEED: usize = 4;
 /// A running server of the management API. Dropped, it ends without waiting for answers under way.
 #[derive(Debug)]
 pub struct ControlServer {
-    socket: BoundSocket,
+    socket: Arc<BoundSocket>,
     /// Turns true when no more requests are taken.
     stop: watch::Sender<bool>,
-    /// Turns true when answers under way have had their time.
-    ending: watch::Sender<bool>,
+    /// Says why once answers under way have had their time.
+    ending: watch::Sender<Option<Ending>>,
     /// Gives the connections that were open at the stop.
     accepting: JoinHandle<JoinSet<()>>,
 }
@@ -63,13 +64,24 @@ impl ControlServer {
     ///
     /// When the socket cannot be bound; what lies at its path is untouched then.
     pub fn start<B: Backend>(state_dir: &Path, backend: B) -> Result<Self, BindError> {
-        let socket = BoundSocket::bind(state_dir, CONTROL_SOCKET)?;
+        Self::serve(Arc::new(BoundSocket::bind(state_dir, CONTROL_SOCKET)?), backend)
+    }
+
+    /// Serves `backend` on a socket that is bound already.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime refuses the socket.
+    pub(crate) fn serve<B: Backend>(
+        socket: Arc<BoundSocket>,
+        backend: B,
+    ) -> Result<Self, BindError> {
         let listener =
             socket.try_clone_listener().and_then(UnixListener::from_std).map_err(|source| {
                 BindError::Io { action: "serve", path: socket.path().to_owned(), source }
             })?;
         let (stop, stopped) = watch::channel(false);
-        let (ending, end) = watch::channel(false);
+        let (ending, end) = watch::channel(None);
         let methods = register(Methods::new(backend, end)).into();
         let accepting = tokio::spawn(accept(listener, methods, stopped));
         Ok(Self { socket, stop, ending, accepting })
@@ -81,9 +93,25 @@ impl ControlServer {
         self.socket.path()
     }
 
+    /// The socket that it serves.
+    pub(crate) fn socket(&self) -> Arc<BoundSocket> {
+        Arc::clone(&self.socket)
+    }
+
     /// Takes no more requests, waits a moment for answers under way, turns the rest into errors, and removes the
     /// socket.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
+        self.end(Ending::HostExit).await;
+    }
+
+    /// The same, save that the socket stays: who connects from now on waits for whoever serves it next.
+    pub(crate) async fn leave(self) {
+        let socket = self.socket();
+        self.end(Ending::Upgrade).await;
+        drop(socket);
+    }
+
+    async fn end(mut self, why: Ending) {
         self.stop.send_replace(true);
         let Ok(mut open) = (&mut self.accepting).await else {
             tracing::debug!("the management server had ended already");
@@ -92,7 +120,7 @@ impl ControlServer {
         if tokio::time::timeout(LAST_ANSWERS, all_closed(&mut open)).await.is_ok() {
             return;
         }
-        self.ending.send_replace(true);
+        self.ending.send_replace(Some(why));
         if tokio::time::timeout(LAST_ERRORS, all_closed(&mut open)).await.is_err() {
             tracing::debug!("management clients that do not read their answers are left behind");
         }
@@ -106,6 +134,13 @@ pub(super) async fn turned(flag: &mut watch::Receiver<bool>) {
 
 async fn all_closed(open: &mut JoinSet<()>) {
     while open.join_next().await.is_some() {}
+}
+
+/// Why answers under way are given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    HostExit,
+    Upgrade,
 }
 
 impl Drop for ControlServer {

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -18,6 +19,9 @@ use nix::sys::socket::{
 };
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
+
+use super::upgrade::KeptSocket;
+use crate::host::upgrade::Descriptors;
 
 /// The longest path that fits a socket address, its ending NUL left out (`unix(7)`: `sun_path` is 108 bytes).
 const LONGEST_ADDRESS: usize = 107;
@@ -85,6 +89,8 @@ pub struct BoundSocket {
     listener: UnixListener,
     path: PathBuf,
     identity: Option<(u64, u64)>,
+    /// Another process image serves it: its file stays.
+    left: AtomicBool,
 }
 
 impl BoundSocket {
@@ -118,13 +124,39 @@ impl BoundSocket {
         })()
         .map_err(|e| io("bind")(e, &path))?;
         let identity = fs::symlink_metadata(&path).ok().map(|meta| (meta.dev(), meta.ino()));
-        Ok(Self { listener, path, identity })
+        Ok(Self { listener, path, identity, left: AtomicBool::new(false) })
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The socket, written down; whoever has not been accepted yet waits in it.
+    ///
+    /// # Errors
+    ///
+    /// When no descriptor is to be had.
+    pub(crate) fn kept(&self, fds: &mut Descriptors) -> io::Result<KeptSocket> {
+        let listener = fds.hold(&self.listener)?;
+        Ok(KeptSocket { listener, path: self.path.clone(), identity: self.identity })
+    }
+
+    /// From now on its file is another's to remove.
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// Goes on with a socket that the image before this one has bound.
+    ///
+    /// # Errors
+    ///
+    /// When its descriptor is not there.
+    pub(crate) fn go_on(kept: KeptSocket, fds: &mut Descriptors) -> io::Result<Self> {
+        let KeptSocket { listener, path, identity } = kept;
+        let listener = UnixListener::from(fds.take(listener)?);
+        Ok(Self { listener, path, identity, left: AtomicBool::new(false) })
     }
 
     /// A second handle of the listener; the file is still removed with `self`.
@@ -139,6 +171,9 @@ impl BoundSocket {
 
 impl Drop for BoundSocket {
     fn drop(&mut self) {
+        if self.left.load(Ordering::Relaxed) {
+            return;
+        }
         let there = fs::symlink_metadata(&self.path).ok().map(|meta| (meta.dev(), meta.ino()));
         if there.is_some()
             && there == self.identity

@@ -6,6 +6,7 @@ use outboard_core::PluginId;
 use tokio::sync::broadcast;
 
 use super::backend::Backend;
+use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
     By, Change, Dossier, Drift, EventRecord, LogLine, LogQuery, Outcome, ReloadError,
     ReloadRequest, Reloaded, Supervisor, SupervisorView,
@@ -42,6 +43,10 @@ impl Backend for Supervisor {
 
     async fn shutdown(&self, now: bool, by: By) -> Vec<Outcome> {
         self.shutdown_all_by(now, by).await
+    }
+
+    async fn upgrade(&self) -> Result<Granted, Refused> {
+        Supervisor::upgrade(self).await
     }
 
     fn why(&self, id: &str) -> Option<Dossier> {

@@ -1,9 +1,10 @@
 //! A token bucket: how many log lines may pass.
 
 use outboard_core::Time;
+use serde::{Deserialize, Serialize};
 
 /// At most `rate` a second, with bursts of up to `burst`.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Bucket {
     rate: f64,
     burst: f64,

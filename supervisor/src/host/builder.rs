@@ -26,6 +26,7 @@ use super::shared::{KeeperInfo, Shared};
 use super::sink::{Rotation, Sink, replace};
 use super::state_dir::{StateDir, StateDirError};
 use super::supervisor::Supervisor;
+use super::upgrade::{Program, Upgrades};
 use super::waiters::Waiters;
 
 /// How long the reaper may look for what an earlier run left behind.
@@ -97,6 +98,7 @@ impl Builder {
     /// # Errors
     /// See [`StartError`]. Nothing runs then.
     pub fn start(self) -> Result<Supervisor, StartError> {
+        let program = Program::of_process();
         let state_dir = StateDir::take(&self.state_dir, &self.sources)?;
         let clock = Clock::start();
         let (happenings, inbox) = Happenings::new();
@@ -145,6 +147,8 @@ impl Builder {
                 Containment::Session => ContainmentChoice::Session,
             },
             adopts: self.adopt_orphans,
+            program,
+            upgrades: Upgrades::default(),
             keeper: Mutex::new(KeeperInfo::default()),
             stopped: watch::Sender::new(None),
             sink,
@@ -173,6 +177,8 @@ impl Builder {
             gave_up: false,
             leaving: BTreeSet::new(),
             in_force: InForce::new(self.settings),
+            fading: Vec::new(),
+            freezing: None,
             answers: VecDeque::new(),
             stepping: false,
         };

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outboard_core::{Time, WhileRestarting};
+use outboard_core::{Key, Time, WhileRestarting};
 use outboard_wire::dialect::{Meta, Tag};
 use outboard_wire::error::Callee;
 use outboard_wire::{CallError, Id};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
@@ -166,6 +167,11 @@ pub(crate) struct Given {
 }
 
 impl Given {
+    /// Method and params.
+    pub(crate) fn texts(&self) -> (&str, &str) {
+        (&self.method, &self.params)
+    }
+
     /// Gives them back.
     pub(crate) fn take(mut self) -> (Box<str>, Box<str>) {
         (std::mem::take(&mut self.method), std::mem::take(&mut self.params))
@@ -189,8 +195,20 @@ pub(crate) enum Token {
     Tagged(Tag),
 }
 
+/// One who gets answers, by what a state knows it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Address {
+    /// An attached client, by its number.
+    Client(u64),
+    /// A generation of a plugin.
+    Plugin(Key, u64),
+}
+
 /// Somebody on a connection who gets answers in the form they arrive.
 pub(crate) trait Answer: Send + Sync + std::fmt::Debug {
+    /// Which one it is, for as long as it is there.
+    fn address(&self) -> Address;
+
     /// The answer to `id`; `result` is the plugin's text, untouched. Never blocks, and asks nothing of a link: it is
     /// told while one is locked.
     fn answer(&self, id: &Id, result: Result<&str, &CallError>);

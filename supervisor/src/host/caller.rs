@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use outboard_core::PluginId;
+use outboard_core::{PluginId, word};
 use outboard_wire::peer::Turn;
 
 /// Numbers that are not given out: callers that are not told apart share the first.
@@ -42,6 +42,20 @@ impl Caller {
     #[must_use]
     pub(crate) fn plugin(id: &PluginId) -> Self {
         Self { name: Name::Plugin(format!("plugin:{id}").into()), turn: next_turn() }
+    }
+
+    /// For the supervisor's next build: its name, whether that is a plugin's, and its turn.
+    #[must_use]
+    pub(crate) fn kept(&self) -> (String, bool, Turn) {
+        (self.name().to_owned(), matches!(self.name, Name::Plugin(_)), self.turn)
+    }
+
+    /// Who [`Caller::kept`] told of. The turns of those who come are above its.
+    #[must_use]
+    pub(crate) fn restore((name, plugin, turn): (String, bool, Turn)) -> Self {
+        NEXT_TURN.fetch_max(turn.saturating_add(1), Ordering::Relaxed);
+        let name = if plugin { Name::Plugin(name.into()) } else { Name::Known(word::keep(&name)) };
+        Self { name, turn }
     }
 
     /// `cli`, `api:NAME`, `plugin:ID`.

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use outboard_core::{PluginId, Time};
 use outboard_wire::json::{member, text_member};
+use serde::{Deserialize, Serialize};
 
 /// Plugins in one chain of calls, at most.
 const DEPTH: usize = 16;
 
 /// What led to a call that a plugin makes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     /// The plugins that wait for it, the first caller first.
     pub chain: Vec<PluginId>,
@@ -22,7 +23,7 @@ pub(crate) struct Origin {
 }
 
 /// W3C trace context, passed on as it came.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Trace {
     pub parent: Option<Box<str>>,
     pub state: Option<Box<str>>,

@@ -19,6 +19,23 @@ impl Clock {
         Self { start: Instant::now() }
     }
 
+    /// When [`Time::ZERO`] is on the kernel's monotonic clock: the same for every process, and for the next image of this
+    /// one.
+    #[must_use]
+    pub(crate) fn began(&self) -> Duration {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+        now.saturating_sub(self.now().since_start())
+    }
+
+    /// The clock whose zero [`Clock::began`] told.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    #[must_use]
+    pub(crate) fn since(began: Duration) -> Self {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+        let start = Instant::now();
+        Self { start: start.checked_sub(now.saturating_sub(began)).unwrap_or(start) }
+    }
+
     /// Monotonic time since the supervisor's start. It stands still while the machine is suspended.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     #[must_use]

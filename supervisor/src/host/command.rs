@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::by::By;
 use super::reload::{Reading, ReloadError, ReloadRequest, Reloaded};
+use super::upgrade::Freeze;
 use super::view::Outcome;
 
 /// One order of an operator, the API or an application.
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     },
     /// Forgets a plugin that is down.
     Unload { key: Key, done: oneshot::Sender<()> },
+    /// Writes everything down; when it is meant, nothing goes on here afterwards.
+    Freeze(Freeze),
     /// A call waits, or was refused, for want of a running generation; `wake` is its deadline.
     Called { key: Key, wake: Option<Time> },
 }

@@ -183,7 +183,7 @@ fn on_noexec(program: &Path) -> bool {
 }
 
 /// What tells one content of an executable from another without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) struct FileIdentity {
     pub device: u64,
     pub inode: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use outboard_core::{Detail, Effects, Event, Fleet, Key, Look, Time};
@@ -22,6 +22,7 @@ use super::redact;
 use super::reload::InForce;
 use super::shared::Shared;
 use super::slot::Slot;
+use super::upgrade::Freeze;
 use super::waiters::Waiters;
 
 /// How long stderr is still read after its plugin ended. A grandchild may hold the pipe for ever, so its end cannot
@@ -54,6 +55,10 @@ pub(super) struct Dispatcher {
     /// Plugins whose manifests are gone: forgotten once they are down.
     pub(super) leaving: BTreeSet<Key>,
     pub(super) in_force: InForce,
+    /// Links of generations that are over, whose last words are still read.
+    pub(super) fading: Vec<Weak<Link>>,
+    /// Everything is to be handed over.
+    pub(super) freezing: Option<Freeze>,
     /// Events that came up while orders were being carried out, and whether they are.
     pub(super) answers: VecDeque<(Key, u64, Event)>,
     pub(super) stepping: bool,
@@ -83,6 +88,12 @@ impl Dispatcher {
             }
             if self.ending && self.fleet.is_down() || self.gave_up {
                 break;
+            }
+            if let Some(freeze) = self.freezing.take() {
+                match self.freeze(freeze) {
+                    Some(going_on) => self = going_on,
+                    None => return,
+                }
             }
             let wake = self.next_wake();
             // Before anything else: whoever talks without a pause must not hold up another's deadline.
@@ -192,7 +203,7 @@ impl Dispatcher {
         }
     }
 
-    fn happened(&mut self, happening: Happening) {
+    pub(super) fn happened(&mut self, happening: Happening) {
         match happening {
             Happening::Plugin { key, generation, event } => self.step(key, generation, event),
             Happening::News { key, generation } => self.news(key, generation),
@@ -326,6 +337,7 @@ impl Dispatcher {
                 }
                 done.send(()).unwrap_or_default();
             }
+            Command::Freeze(freeze) => self.freezing = Some(freeze),
             Command::Called { key, wake } => {
                 self.holds.extend(wake.map(|at| (at, key)));
                 self.step(key, 0, Event::Called);

@@ -61,6 +61,14 @@ struct Inner {
     holder: Option<String>,
 }
 
+/// What there is to know beside the clients, written down.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct KeptGuests {
+    opening: Option<Opening>,
+    launch: String,
+    told: u64,
+}
+
 /// A plugin that takes one client at a time has one.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -95,6 +103,23 @@ impl Guests {
             inner.holder = inner.holder.take().filter(|_| !inner.list.is_empty());
         }
         self.count.store(inner.list.len(), Ordering::Relaxed);
+    }
+
+    /// How the plugin opened, and whom that was told to: for the supervisor's next build.
+    #[must_use]
+    pub(crate) fn kept(&self) -> KeptGuests {
+        let inner = self.inner();
+        let opening = inner.opening.as_deref().cloned();
+        KeptGuests { opening, launch: inner.launch.clone(), told: inner.told }
+    }
+
+    /// Takes back what [`Guests::kept`] gave; the clients join by themselves.
+    pub(crate) fn restore(&self, kept: KeptGuests) {
+        let KeptGuests { opening, launch, told } = kept;
+        let mut inner = self.inner();
+        inner.opening = opening.map(Arc::new);
+        inner.launch = launch;
+        inner.told = told;
     }
 
     /// How many there are.

@@ -259,6 +259,8 @@ impl Dispatcher {
             let dropped = self.shared.recorder.logs.take_dropped(&slot.log);
             self.shared.recorder.dropped(slot, generation, Some(dropped).filter(|n| *n > 0));
         }
+        self.fading.retain(|link| link.strong_count() > 0);
+        self.fading.push(Arc::downgrade(&link));
         tokio::spawn(async move {
             tokio::time::sleep(DRAIN_AFTER_EXIT).await;
             // Whoever outlived it may have spoken last.

@@ -26,6 +26,8 @@ pub(crate) struct Journal {
     listeners: broadcast::Sender<Arc<EventRecord>>,
     sink: Arc<Sink>,
     file: Arc<Path>,
+    /// Of all its files together.
+    size: u64,
     limits: Rotation,
 }
 
@@ -46,8 +48,29 @@ impl Journal {
             listeners: broadcast::channel(LAG).0,
             sink,
             file,
+            size,
             limits: Rotation { size: (size / 2).max(4096), keep: 1 },
         }
+    }
+
+    /// The bound of all its files together.
+    #[must_use]
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The number of the next event.
+    #[must_use]
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.lock().next_seq
+    }
+
+    /// Goes on where the image before this one stopped: at `next_seq`, whatever the disk took, with its last events.
+    pub(crate) fn go_on(&self, next_seq: u64) {
+        let before = self.before();
+        let mut inner = self.lock();
+        inner.next_seq = next_seq.max(inner.next_seq);
+        inner.ring = before.into();
     }
 
     /// Records one event.

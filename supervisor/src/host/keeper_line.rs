@@ -69,6 +69,30 @@ impl KeeperLine {
         })
     }
 
+    /// Goes on with a keeper in the middle of the talk.
+    ///
+    /// # Errors
+    /// As [`KeeperLine::new`].
+    pub(super) fn go_on(
+        keeper: Keeper,
+        (pings, asked_at, next_ping): (u32, Option<Time>, Time),
+    ) -> io::Result<Self> {
+        // What waits for room may have it by now.
+        Ok(Self { pings, asked_at, next_ping, backlog: true, ..Self::new(keeper, next_ping)? })
+    }
+
+    /// How far the talk has come.
+    #[must_use]
+    pub(super) fn talk(&self) -> (u32, Option<Time>, Time) {
+        (self.pings, self.asked_at, self.next_ping)
+    }
+
+    /// What was heard while something else was looked for.
+    #[must_use]
+    pub(super) fn take_heard(&mut self) -> VecDeque<Word> {
+        std::mem::take(&mut self.heard)
+    }
+
     /// The keeper itself.
     #[must_use]
     pub(super) fn keeper(&self) -> &Keeper {

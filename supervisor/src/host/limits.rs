@@ -16,6 +16,14 @@ pub(super) fn raise_open_files() {
     }
 }
 
+/// What the image before was started with: the limit has been raised already.
+pub(super) fn were_given(given: Option<(u64, u64)>) {
+    if let Some(given) = given {
+        // Set already where this process itself was started with it.
+        GIVEN.set(given).unwrap_or_default();
+    }
+}
+
 /// The limit that the supervisor was started with, soft and hard, when it was raised.
 #[must_use]
 pub(super) fn given_open_files() -> Option<(u64, u64)> {

@@ -1,14 +1,17 @@
 //! Cuts a byte stream that nobody trusts into log lines: bounded, lossless in what it keeps, never two records from one.
 
+use serde::{Deserialize, Serialize};
+
 /// A line longer than this is cut here and goes on as a continuation.
 pub(super) const LINE_CAP: usize = 16 * 1024;
 
 /// Cuts stderr into lines of at most [`LINE_CAP`] bytes.
 ///
 /// Memory: at most one unfinished line. A line that never ends is yielded in pieces, each but the last marked as cut.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct LineCutter {
     cap: usize,
+    #[serde(with = "outboard_wire::octets")]
     tail: Vec<u8>,
     /// The tail continues a line whose first part was already yielded.
     continues: bool,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outboard_core::{PluginId, Time};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
@@ -47,6 +48,16 @@ pub(crate) struct PluginLog {
     state: Mutex<State>,
 }
 
+/// The bounds of a plugin's lines and what is masked in them, for the supervisor's next build.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeptLog {
+    bucket: Bucket,
+    redactor: Vec<String>,
+    latest: Vec<String>,
+    dropped: u64,
+    said_at: Option<Time>,
+}
+
 #[derive(Debug)]
 struct State {
     bucket: Bucket,
@@ -76,6 +87,12 @@ impl LogBook {
     #[must_use]
     pub(crate) fn new(dir: PathBuf, limits: Rotation, sink: Arc<Sink>, clock: Clock) -> Self {
         Self { sink, dir, limits, clock, listeners: broadcast::channel(LAG).0 }
+    }
+
+    /// How large a file may grow, and how many old ones stay.
+    #[must_use]
+    pub(crate) fn limits(&self) -> (u64, u32) {
+        (self.limits.size, self.limits.keep)
     }
 
     /// The lines of one plugin.
@@ -224,6 +241,31 @@ impl PluginLog {
         let mut state = self.state.lock().expect("nothing panics while it holds a log");
         state.redactor = redactor.and(&state.latest);
         state.latest = redactor;
+    }
+
+    /// All that is not on the disk.
+    #[must_use]
+    pub(crate) fn kept(&self) -> KeptLog {
+        let state = self.state.lock().expect("nothing panics while it holds a log");
+        KeptLog {
+            bucket: state.bucket.clone(),
+            redactor: state.redactor.kept(),
+            latest: state.latest.kept(),
+            dropped: state.dropped,
+            said_at: state.said_at,
+        }
+    }
+
+    /// Takes back what [`PluginLog::kept`] gave.
+    pub(crate) fn restore(&self, kept: KeptLog) {
+        let mut state = self.state.lock().expect("nothing panics while it holds a log");
+        *state = State {
+            bucket: kept.bucket,
+            redactor: Redactor::restore(&kept.redactor),
+            latest: Redactor::restore(&kept.latest),
+            dropped: kept.dropped,
+            said_at: kept.said_at,
+        };
     }
 
     /// What is masked now.

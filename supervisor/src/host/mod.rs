@@ -47,6 +47,7 @@ mod supervisor;
 mod tail;
 mod throttle;
 mod topics;
+pub mod upgrade;
 mod view;
 mod waiters;
 mod watch;
@@ -54,7 +55,7 @@ mod words;
 
 pub use builder::{Builder, StartError};
 pub use by::{By, Via};
-pub(crate) use call::{Answer, Call, More, Token};
+pub(crate) use call::{Address, Answer, Call, More, Token};
 pub use call::{CallOptions, CallResult};
 pub(crate) use caller::Caller;
 pub use clock::Clock;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use outboard_core::Time;
+use serde::{Deserialize, Serialize};
 
 /// More junk lines than this within a minute is noise.
 pub(super) const LOUD_LINES: u64 = 100;
@@ -16,7 +17,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// The junk of one generation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Noise {
     window_from: Time,
     lines: u64,

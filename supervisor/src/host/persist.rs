@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::openings::{self, Openings};
 use super::sink::{Job, Sink, replace};
 use super::state_dir::Kept;
+use super::upgrade::path_text;
 use super::view::EventRecord;
 
 /// How soon a change is on its way to the disk.
@@ -35,6 +36,16 @@ pub(super) struct Persist {
     /// Shared with links, which learn from their dialects.
     learnt: Learnt,
     openings: Arc<Openings>,
+}
+
+/// All of it, for the supervisor's next build.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptPersist {
+    kept: Kept,
+    /// By the keeper's key: number and start time.
+    leaders: Vec<(u64, u32, u64)>,
+    #[serde(with = "path_text::option")]
+    fleet: Option<PathBuf>,
 }
 
 /// What dialects learn about executables, by launch digest.
@@ -69,6 +80,33 @@ impl Persist {
             learnt,
             openings: Arc::new(openings),
         }
+    }
+
+    /// All of it that is not on the disk, or not yet.
+    pub(super) fn kept(&self) -> KeptPersist {
+        let learnt = self.learnt.lock().expect("nothing panics while it holds this").clone();
+        let leaders = self.leaders.iter().map(|(order, it)| (*order, it.pid, it.start));
+        KeptPersist {
+            kept: Kept { learnt, ..self.kept.clone() },
+            leaders: leaders.collect(),
+            fleet: self.record.fleet.clone(),
+        }
+    }
+
+    /// Goes on with what [`Persist::kept`] gave; written again soon.
+    pub(super) fn restore(
+        kept: KeptPersist,
+        mut record: Record,
+        dir: &super::state_dir::StateDir,
+        sink: Arc<Sink>,
+        now: Time,
+    ) -> Self {
+        record.fleet = kept.fleet;
+        let mut this = Self::new(kept.kept, &[], record, dir, sink);
+        let leaders = kept.leaders.into_iter();
+        this.leaders = leaders.map(|(order, pid, start)| (order, Leader { pid, start })).collect();
+        this.changed(now);
+        this
     }
 
     /// The last generation of a plugin, over all runs.

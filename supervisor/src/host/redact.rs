@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use forms::Form;
 use outboard_core::Event;
-pub(crate) use stream::Masker;
+pub(crate) use stream::{Held, Masker};
 
 use super::lines::lossless;
 
@@ -37,6 +37,18 @@ impl Redactor {
     #[must_use]
     pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         Self { forms: forms::of_all(secrets) }
+    }
+
+    /// What is masked, for the supervisor's next build.
+    #[must_use]
+    pub(crate) fn kept(&self) -> Vec<String> {
+        self.forms.iter().map(|form| String::from_utf8_lossy(form.text()).into_owned()).collect()
+    }
+
+    /// Masks exactly these.
+    #[must_use]
+    pub(crate) fn restore(kept: &[String]) -> Self {
+        Self { forms: kept.iter().map(|text| Form::new(text)).collect() }
     }
 
     /// Both: what the generation before said may still be on its way when the next one starts.

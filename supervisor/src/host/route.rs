@@ -11,6 +11,7 @@ use outboard_wire::error::Callee;
 
 use super::call::Call;
 use super::link::Link;
+use super::upgrade::{Clients, KeptCall, KeptRoute, KeptWay};
 
 /// The route of one plugin and the calls that wait at it.
 #[derive(Debug)]
@@ -62,6 +63,49 @@ impl Router {
             was_active: false,
             called: false,
         }
+    }
+
+    /// The route and who waits at it, for another process.
+    #[must_use]
+    pub(crate) fn kept(&self) -> KeptRoute {
+        KeptRoute {
+            way: match &self.way {
+                Way::Open(link) => KeptWay::Open(link.generation),
+                Way::Hold(why) => KeptWay::Hold(*why),
+                Way::Refuse(why) => KeptWay::Refuse(*why),
+            },
+            held: self.held.iter().map(KeptCall::of).collect(),
+            was_active: self.was_active,
+            called: self.called,
+        }
+    }
+
+    /// Puts the route where it was. `link` finds the link of a generation.
+    pub(crate) fn restore(
+        kept: KeptRoute,
+        clients: &Clients,
+        link: impl FnOnce(u64) -> Option<Arc<Link>>,
+    ) -> Self {
+        let held: VecDeque<Call> = kept.held.into_iter().map(|call| call.back(clients)).collect();
+        Self {
+            way: match kept.way {
+                KeptWay::Open(generation) => {
+                    link(generation).map_or(Way::Refuse(Unavailable::Down), Way::Open)
+                }
+                KeptWay::Hold(why) => Way::Hold(why),
+                KeptWay::Refuse(why) => Way::Refuse(why),
+            },
+            held_bytes: held.iter().map(Call::bytes).sum(),
+            held,
+            was_active: kept.was_active,
+            called: kept.called,
+        }
+    }
+
+    /// Lets go of link and calls: another process has them.
+    pub(crate) fn let_go(&mut self) {
+        self.way = Way::Refuse(Unavailable::Down);
+        self.held.clear();
     }
 
     /// Why nothing can take a call now; `None` while the way is open.

@@ -22,6 +22,7 @@ use super::record::Recorder;
 use super::slot::Slot;
 use super::state_dir::StateDir;
 use super::topics::Topics;
+use super::upgrade::{Program, Upgrades};
 
 /// How long the rest of a dead keeper's processes may take to end.
 const SWEEP_LIMIT: Duration = Duration::from_secs(10);
@@ -40,6 +41,10 @@ pub(super) struct Shared {
     pub(super) run: RunMark,
     pub(super) containment_choice: ContainmentChoice,
     pub(super) adopts: bool,
+    /// What an upgrade executes.
+    pub(super) program: Program,
+    /// Who grants upgrades.
+    pub(super) upgrades: Upgrades,
     pub(super) keeper: Mutex<KeeperInfo>,
     pub(super) stopped: watch::Sender<Option<End>>,
     pub(super) sink: Arc<super::sink::Sink>,
@@ -96,6 +101,13 @@ impl Shared {
 
     pub(super) fn keeper_info(&self) -> KeeperInfo {
         self.keeper.lock().expect("nothing panics while it holds this").clone()
+    }
+
+    /// Goes on with a keeper of the image before.
+    pub(super) fn go_on_with(&self, keeper: &Keeper) {
+        let info =
+            KeeperInfo { pid: Some(keeper.pid()), containment: Some(keeper.containment().clone()) };
+        *self.keeper.lock().expect("nothing panics while it holds this") = info;
     }
 
     fn level(&self, info: &KeeperInfo) -> &'static str {

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use outboard_core::word::{self, Word};
 use outboard_core::{Failure, Key, PluginId, Snapshot, Time, Unavailable, WhileRestarting};
 use outboard_manifest::Manifest;
 use outboard_wire::CallError;
 use outboard_wire::error::Callee;
+use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Token};
 use super::clock::Clock;
@@ -64,10 +66,11 @@ pub(crate) struct Ways {
 }
 
 /// What the opening of the current generation said, and what holds it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Told {
     pub protocol: Option<String>,
     pub offers: Option<String>,
+    #[serde(with = "super::upgrade::path_text::option")]
     pub executable: Option<std::path::PathBuf>,
     pub enforced: Vec<String>,
     pub held_since: Option<Time>,
@@ -86,7 +89,7 @@ pub(crate) struct Told {
 }
 
 /// What `why` is made of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct History {
     pub timeline: VecDeque<Moment>,
     pub failures: VecDeque<Failure>,
@@ -98,12 +101,13 @@ pub(crate) struct History {
 }
 
 /// One event of a timeline, packed: a thousand plugins keep theirs.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Moment {
     seq: u64,
     at_us: i64,
     generation: u64,
-    event: &'static str,
+    #[serde(with = "word")]
+    event: Word,
     /// JSON text of an object.
     fields: Box<str>,
 }
@@ -128,7 +132,7 @@ impl Moment {
 }
 
 /// Calls that ended with one generation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Lost {
     pub generation: u64,
     pub calls: Vec<LostCall>,
@@ -136,7 +140,7 @@ pub(crate) struct Lost {
 }
 
 /// What one generation used, as its keeper reported when it was gone.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Used {
     pub generation: u64,
     pub cpu: Duration,

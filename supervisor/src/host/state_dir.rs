@@ -1,22 +1,22 @@
 //! The state directory: one supervisor at a time, and what outlives it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
 /// A state directory that this process holds. Released when dropped, or by the kernel when the process dies.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    /// Held for as long as this lives.
-    _lock: Flock<File>,
+    /// Locked for as long as its description is open: here, or in whoever goes on with this directory.
+    lock: File,
 }
 
 /// Why a state directory cannot be used.
@@ -69,7 +69,7 @@ impl StateDir {
         if meta.uid() != me {
             return Err(StateDirError::Foreign { path: path.to_owned(), owner: meta.uid(), me });
         }
-        let file = OpenOptions::new()
+        let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -78,16 +78,16 @@ impl StateDir {
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(path.join("lock"))
             .map_err(|e| io("open its lock", e))?;
-        let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => lock,
-            Err((file, Errno::EWOULDBLOCK)) => {
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
                 return Err(StateDirError::InUse {
                     path: path.to_owned(),
-                    holder: wait_for_holder(file),
+                    holder: wait_for_holder(lock),
                 });
             }
-            Err((_, error)) => return Err(io("lock it", error.into())),
-        };
+            Err(TryLockError::Error(error)) => return Err(io("lock it", error)),
+        }
         let holder = Holder { pid: std::process::id(), sources: sources.to_vec() };
         let text = serde_json::to_string(&holder).unwrap_or_default();
         lock.set_len(0)
@@ -98,17 +98,29 @@ impl StateDir {
             .mode(0o700)
             .create(path.join("logs"))
             .map_err(|e| io("make its logs folder", e))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 
     /// Who holds `path` now; `None` when nobody does.
     #[must_use]
     pub fn holder(path: &Path) -> Option<Holder> {
         let file = File::open(path.join("lock")).ok()?;
-        match Flock::lock(file, FlockArg::LockSharedNonblock) {
-            Ok(_) => None,
-            Err((file, _)) => Some(read_holder(&file)),
+        match file.try_lock_shared() {
+            Ok(()) => None,
+            Err(_) => Some(read_holder(&file)),
         }
+    }
+
+    /// Goes on with a directory that the image before this one has locked.
+    #[must_use]
+    pub(crate) fn go_on(path: PathBuf, lock: OwnedFd) -> Self {
+        Self { path, lock: lock.into() }
+    }
+
+    /// What holds the lock.
+    #[must_use]
+    pub(crate) fn lock(&self) -> &File {
+        &self.lock
     }
 
     /// The directory itself.

@@ -14,6 +14,32 @@ pub(crate) struct Stats {
     pub calls: Counter,
 }
 
+impl Stats {
+    /// All of them, in their order.
+    #[must_use]
+    pub(crate) fn all(&self) -> Vec<u64> {
+        self.counters().map(Counter::now).to_vec()
+    }
+
+    /// Adds what [`Stats::all`] gave.
+    pub(crate) fn add_all(&self, all: &[u64]) {
+        self.counters().iter().zip(all).for_each(|(counter, n)| counter.add(*n));
+    }
+
+    fn counters(&self) -> [&Counter; 7] {
+        let Self {
+            junk_lines,
+            rejects,
+            too_long,
+            late_replies,
+            orphan_replies,
+            dropped_lines,
+            calls,
+        } = self;
+        [junk_lines, rejects, too_long, late_replies, orphan_replies, dropped_lines, calls]
+    }
+}
+
 /// One number that only rises.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);

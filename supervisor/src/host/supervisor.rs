@@ -8,7 +8,7 @@ use outboard_manifest::{Glob, LoadError, Manifest, Set};
 use outboard_wire::CallError;
 use outboard_wire::error::Callee;
 use serde_json::value::RawValue;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::builder::Builder;
 use super::by::{By, Via};
@@ -21,6 +21,7 @@ use super::logbook::LogQuery;
 use super::shared::{End, Shared};
 use super::slot::Slot;
 use super::topics::{Listen, Subscription, TopicStream};
+use super::upgrade::{Beside, Freeze, Frozen, Granted, Program, Refused, Request};
 use super::view::{Dossier, EventRecord, LogLine, Outcome, PluginView, SupervisorView};
 
 /// A running supervisor. Cheap to clone; all clones are the same one.
@@ -171,6 +172,41 @@ impl Supervisor {
         let (done, wait) = oneshot::channel();
         self.command(Command::Shutdown { now, by, done });
         wait.await.unwrap_or_default()
+    }
+
+    /// Asks for an upgrade: the file that this process was started from is executed in its place, once it has shown that
+    /// it can go on. Answers before that happens.
+    ///
+    /// # Errors
+    /// Why there is none. Nothing has changed.
+    pub async fn upgrade(&self) -> Result<Granted, Refused> {
+        self.shared.upgrades.ask().await
+    }
+
+    /// Offers upgrades: whoever asks for one is heard here. For whoever owns the process, and its one runtime of one
+    /// thread.
+    pub(crate) fn offer_upgrades(&self) -> mpsc::UnboundedReceiver<Request> {
+        self.shared.upgrades.offer()
+    }
+
+    /// What an upgrade executes.
+    pub(crate) fn program(&self) -> &Program {
+        &self.shared.program
+    }
+
+    /// Writes everything down. When it is `meant`, nothing goes on here afterwards, and it has to thaw elsewhere, or here.
+    ///
+    /// # Errors
+    /// Why not, in words. Everything goes on.
+    pub(crate) async fn freeze(&self, meant: bool, beside: Beside) -> Result<Frozen, String> {
+        let (done, wait) = oneshot::channel();
+        self.command(Command::Freeze(Freeze { meant, beside, done }));
+        wait.await.unwrap_or_else(|_| Err("the supervisor has ended".to_owned()))
+    }
+
+    /// An event of the supervisor itself. Gives its number.
+    pub(crate) fn record(&self, event: &'static str, fields: serde_json::Value) -> u64 {
+        self.shared.recorder.supervisor(event, fields).seq
     }
 
     /// Waits until the supervisor has ended.

@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use outboard_core::Time;
+use outboard_core::word::{self, Word};
+use serde::{Deserialize, Serialize};
 
 const EVERY: Duration = Duration::from_secs(1);
 
 /// What one generation may put into the journal of its own accord: each event name on its own clock.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Throttle(Vec<Kind>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Kind {
-    event: &'static str,
+    #[serde(with = "word")]
+    event: Word,
     said_at: Time,
     unsaid: u64,
 }

@@ -75,6 +75,18 @@ pub(crate) struct Subscription {
     topics: Weak<Topics>,
 }
 
+impl Subscription {
+    /// What it listens for, as it was named.
+    #[must_use]
+    pub(crate) fn wants(&self) -> Vec<String> {
+        let Some(topics) = self.topics.upgrade() else { return Vec::new() };
+        let book = topics.book();
+        let entry = book.entries.iter().find(|entry| entry.number == self.number);
+        let wants = entry.map(|entry| entry.wants.iter().map(|glob| glob.as_str().to_owned()));
+        wants.map(Iterator::collect).unwrap_or_default()
+    }
+}
+
 impl Topics {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.0.lock().expect("nothing panics while it holds the book of topics")

@@ -101,7 +101,7 @@ pub struct Dossier {
     pub swept: Option<u32>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct LostCall {
     pub method: String,
     pub after: Duration,

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::lines::lossless;
 
 /// Lines kept.
@@ -13,11 +15,14 @@ const BYTES: usize = 32 * 1024;
 /// Bytes kept of one line.
 const LINE: usize = 4 * 1024;
 
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Line(#[serde(with = "outboard_wire::octets::boxed")] Box<[u8]>);
+
 /// A bounded ring of lines of one generation, masked before they came here.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Words {
     generation: u64,
-    lines: VecDeque<Box<[u8]>>,
+    lines: VecDeque<Line>,
     bytes: usize,
     total: u64,
 }
@@ -38,9 +43,9 @@ impl Words {
         let line = &line[..line.len().min(LINE)];
         self.total += 1;
         self.bytes += line.len();
-        self.lines.push_back(line.into());
+        self.lines.push_back(Line(line.into()));
         while self.lines.len() > LINES || (self.bytes > BYTES && self.lines.len() > 1) {
-            self.bytes -= self.lines.pop_front().map_or(0, |l| l.len());
+            self.bytes -= self.lines.pop_front().map_or(0, |l| l.0.len());
         }
     }
 
@@ -48,7 +53,7 @@ impl Words {
     #[must_use]
     pub(crate) fn last(&self, count: usize, mask: impl Fn(String) -> String) -> Vec<String> {
         let skip = self.lines.len().saturating_sub(count);
-        self.lines.iter().skip(skip).map(|line| mask(lossless(line))).collect()
+        self.lines.iter().skip(skip).map(|line| mask(lossless(&line.0))).collect()
     }
 
     /// Lines of this generation, those that made room included.

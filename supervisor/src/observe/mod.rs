@@ -12,6 +12,10 @@ pub use sentence::sentence;
 pub const EVENTS: &[&str] = &[
     "supervisor.started",
     "supervisor.stopping",
+    "supervisor.upgrade_started",
+    "supervisor.upgrade_refused",
+    "supervisor.upgraded",
+    "supervisor.upgrade_failed",
     "supervisor.stopped",
     "keeper.started",
     "keeper.died",

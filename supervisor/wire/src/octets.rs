@@ -24,6 +24,27 @@ pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Err
         .collect()
 }
 
+/// For `#[serde(with = "…")]` on boxed bytes.
+pub mod boxed {
+    use serde::{Deserializer, Serializer};
+
+    /// As [`serialize`](super::serialize).
+    ///
+    /// # Errors
+    /// The same.
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        super::serialize(bytes, to)
+    }
+
+    /// As [`deserialize`](super::deserialize).
+    ///
+    /// # Errors
+    /// The same.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Box<[u8]>, D::Error> {
+        super::deserialize(from).map(Into::into)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

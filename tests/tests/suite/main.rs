@@ -19,4 +19,5 @@ mod reload;
 mod secrets;
 mod signals;
 mod starts;
+mod upgrade;
 mod watch;

@@ -26,6 +26,8 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("reload", json!({"plan": true, "except": ["geo"]})),
         ("reload", json!({"if_revision": 1})),
         ("stop", json!({"all": true, "wait": false})),
+        // Whoever asks next is served by the build that goes on.
+        ("upgrade", json!({})),
         // Last, as nothing can be asked after it.
         ("shutdown", json!({})),
     ]

@@ -29,20 +29,20 @@ pub struct Keeper {
     pub(super) pid: u32,
     pub(super) run: RunMark,
     pub(super) containment: Containment,
-    queue: VecDeque<Letter>,
+    pub(super) queue: VecDeque<Letter>,
     /// Spawn orders that were sent and not answered yet.
-    unanswered: usize,
+    pub(super) unanswered: usize,
     /// Spawn orders that could not be sent, and why: to be reported as failed.
-    refused: VecDeque<(u64, Errno)>,
+    pub(super) refused: VecDeque<(u64, Errno)>,
 }
 
 /// An order that waits for room in the socket.
 #[derive(Debug)]
-struct Letter {
-    bytes: Vec<u8>,
-    fds: Vec<OwnedFd>,
+pub(super) struct Letter {
+    pub(super) bytes: Vec<u8>,
+    pub(super) fds: Vec<OwnedFd>,
     /// The key of a spawn order.
-    spawns: Option<u64>,
+    pub(super) spawns: Option<u64>,
 }
 
 /// Spawn orders that may be under way at once. Each has four descriptors or more in the socket, and the kernel bounds

@@ -4,8 +4,10 @@
 //! whatever event loop the brain has.
 
 mod client;
+mod handover;
 mod launch;
 mod sweep;
 
 pub use client::Keeper;
+pub use handover::{KeeperParts, LetterParts, MESSAGES};
 pub use sweep::{Sweep, SweepPlan, SweepStep, Swept, reap_adopted, sweep_after_keeper};

@@ -1,24 +1,132 @@
 //! `outboard run`: be the supervisor.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use outboard_manifest::Set;
+use nix::sys::signal::{SigSet, Signal};
+use outboard_manifest::{Manifest, Set};
 use tokio::signal::unix::SignalKind;
 
-use super::Ended;
-use super::run::{Plan, listen, supervise};
+use super::run::{Plan, Supervised, listen, supervise};
+use super::{Ended, runtime};
 use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
 use crate::cli::render::Screen;
 use crate::cli::render::run::Expected;
 use crate::cli::trouble::Trouble;
 use crate::control::socket::BindError;
+use crate::control::upgrade::{Handover, HandoverError, Leave, grant};
 use crate::control::{AttachServer, ControlServer};
+use crate::host::upgrade::Frozen;
 use crate::host::{
     By, End, ReloadError, ReloadRequest, StartError, StateDirError, Supervisor, Via,
 };
 
-pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ended {
+/// Is the supervisor, from its start or from where another image stopped, until it ends or another image goes on.
+pub(super) fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ended {
+    let mut begin = match Handover::inherited().map_err(no_handover)? {
+        Some(handover) => Begin::GoOn(Box::new(handover)),
+        None => Begin::Afresh,
+    };
+    loop {
+        let runtime = runtime()?;
+        let frozen = match runtime.block_on(serve(args, dir, screen, begin))? {
+            Left::Over(exit) => return Ok(exit),
+            Left::To(frozen) => frozen,
+        };
+        // Nobody waits for a file that is being read for somebody who has gone.
+        runtime.shutdown_timeout(LAST_THREADS);
+        let (frozen, why) = frozen.execute();
+        begin = Begin::GoOn(Box::new(Handover::still_here(frozen, &why).map_err(no_handover)?));
+    }
+}
+
+/// How long threads that read files may take to end before another image is executed.
+const LAST_THREADS: Duration = Duration::from_millis(200);
+
+/// How a supervisor begins.
+enum Begin {
+    Afresh,
+    GoOn(Box<Handover>),
+}
+
+/// How it is left.
+enum Left {
+    Over(Exit),
+    /// Everything is written down, for another image.
+    To(Frozen),
+}
+
+/// A supervisor and its sockets.
+struct Up {
+    supervisor: Supervisor,
+    control: ControlServer,
+    attach: AttachServer,
+    expected: Expected,
+    /// `[supervisor] watch`.
+    watches: bool,
+    /// Its plugins are to be started.
+    fresh: bool,
+}
+
+async fn serve(
+    args: &RunArgs,
+    dir: &Path,
+    screen: &mut Screen,
+    begin: Begin,
+) -> Result<Left, Trouble> {
+    let up = match begin {
+        Begin::Afresh => start(args, dir, screen).await?,
+        Begin::GoOn(handover) => {
+            let watches = handover.watches();
+            let expected = expected(handover.manifests());
+            let (supervisor, control, attach) = handover.go_on().map_err(no_handover)?;
+            Up { supervisor, control, attach, expected, watches, fresh: false }
+        }
+    };
+    let Up { supervisor, mut control, attach, expected, watches, mut fresh } = up;
+    let reloading = tokio::spawn(reload_on_hangup(supervisor.clone()));
+    let watching = (args.watch || watches).then(|| tokio::spawn(watch(supervisor.clone())));
+    let left = loop {
+        let plan = Plan::new(args, expected.clone(), screen);
+        let leave = Leave::of(&control, &attach);
+        let mut requests = supervisor.offer_upgrades();
+        let begin = || {
+            if fresh {
+                supervisor.start_enabled();
+            }
+        };
+        let granted = grant(&supervisor, &leave, &mut requests);
+        let stopped = stopped(&supervisor);
+        match supervise(&supervisor, &plan, begin, stopped, granted, screen).await {
+            Ok(Supervised::Ended(exit)) => break Ok(Left::Over(exit)),
+            Err(trouble) => break Err(trouble),
+            Ok(Supervised::Granted) => {}
+        }
+        fresh = false;
+        let socket = control.socket();
+        control.leave().await;
+        match leave.everything(&supervisor).await {
+            Ok(frozen) => return Ok(Left::To(frozen)),
+            Err(why) => {
+                let fields = serde_json::json!({"message": why});
+                supervisor.record("supervisor.upgrade_failed", fields);
+                // Nobody else unblocks this one: it is heard already.
+                SigSet::from(Signal::SIGHUP).thread_unblock().unwrap_or_default();
+                control = ControlServer::serve(socket, supervisor.clone()).map_err(no_socket)?;
+            }
+        }
+    };
+    reloading.abort();
+    if let Some(watching) = watching {
+        watching.abort();
+    }
+    drop(attach);
+    control.stop().await;
+    left
+}
+
+async fn start(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Result<Up, Trouble> {
     let mut set = outboard_manifest::load(&args.sources, None)
         .map_err(|error| Trouble::new(Exit::Usage, error.to_string()).help("outboard run DIR"))?;
     if strict(args) {
@@ -38,24 +146,12 @@ pub(super) async fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ende
         .adopt_orphans(true)
         .start()
         .map_err(no_start)?;
-    let expected = expected(&set);
+    let expected = expected(set.manifests.iter());
     supervisor.register(set.manifests, set.refused).await;
     // Served before the first plugin starts: who waits for a plugin can ask from the first moment on.
     let control = ControlServer::start(dir, supervisor.clone()).map_err(no_socket)?;
     let attach = AttachServer::start(dir, supervisor.clone()).map_err(no_socket)?;
-
-    let watching = (args.watch || watches).then(|| tokio::spawn(watch(supervisor.clone())));
-    let plan = Plan::new(args, expected, screen);
-    let reloading = tokio::spawn(reload_on_hangup(supervisor.clone()));
-    let begin = || supervisor.start_enabled();
-    let ended = supervise(&supervisor, &plan, begin, stopped(&supervisor), screen).await;
-    reloading.abort();
-    if let Some(watching) = watching {
-        watching.abort();
-    }
-    drop(attach);
-    control.stop().await;
-    ended
+    Ok(Up { supervisor, control, attach, expected, watches, fresh: true })
 }
 
 /// SIGHUP reads the manifests again. What came of it is an event: `config.applied`, or `config.rejected` with every error.
@@ -102,14 +198,13 @@ fn strict(args: &RunArgs) -> bool {
     args.strict || args.once_active
 }
 
-fn expected(set: &Set) -> Expected {
+fn expected<'a>(manifests: impl Iterator<Item = &'a Manifest> + Clone) -> Expected {
     let ids = |lazy: bool| {
-        let enabled =
-            set.manifests.iter().filter(move |m| m.policy.enabled && m.policy.lazy == lazy);
+        let enabled = manifests.clone().filter(move |m| m.policy.enabled && m.policy.lazy == lazy);
         enabled.map(|manifest| manifest.id.to_string()).collect()
     };
     let here = std::env::current_dir().unwrap_or_default();
-    let env_files = set.manifests.iter().filter_map(|manifest| {
+    let env_files = manifests.clone().filter_map(|manifest| {
         let file = manifest.env_file.as_ref()?;
         let file = file.strip_prefix(&here).unwrap_or(file);
         Some((manifest.id.to_string(), file.display().to_string()))
@@ -131,6 +226,14 @@ async fn stopped(supervisor: &Supervisor) -> Result<(), Trouble> {
 
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// What the image before has left cannot be gone on with. It ends here, and the keeper ends every plugin.
+fn no_handover(error: HandoverError) -> Trouble {
+    Trouble::new(Exit::Unavailable, "this build cannot go on where the one before it stopped")
+        .cause(error.to_string())
+        .cause("every plugin is ended with it")
+        .help("outboard run DIR")
 }
 
 fn no_start(error: StartError) -> Trouble {

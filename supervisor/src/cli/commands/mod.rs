@@ -17,9 +17,13 @@ mod run;
 mod schema;
 mod shutdown;
 mod status;
+mod upgrade;
 mod why;
 
 use std::path::Path;
+
+use nix::sys::signal::SigSet;
+use tokio::runtime::{Builder, Runtime};
 
 use super::args::{Args, Verb};
 use super::exit::Exit;
@@ -32,38 +36,54 @@ use crate::control::ControlClient;
 /// What a verb ends with: an exit code, or an error to be shown.
 pub(super) type Ended = Result<Exit, Trouble>;
 
-/// Does what was typed.
-pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
-    // These need no supervisor, and no home folder either.
-    if let Verb::Check(check) = &args.verb {
-        return check::run(check, screen);
-    }
-    if let Verb::Doctor(doctor) = &args.verb {
-        return doctor::run(doctor, screen);
-    }
-    if let Verb::Schema(schema) = &args.verb {
-        return schema::run(schema, screen);
-    }
-    let dir = state_dir(args.state_dir.clone(), |name| std::env::var_os(name))?;
+/// Does what was typed. To be a supervisor is more than to ask one: it may leave its runtime for another image.
+pub(super) fn enter(args: &Args, screen: &mut Screen) -> Ended {
     match &args.verb {
-        Verb::Run(run) => launch::run(run, &dir, screen).await,
-        Verb::Shutdown(shutdown) => shutdown::run(shutdown, &dir, screen).await,
-        Verb::Status(status) => status::run(status, &dir, screen).await,
-        Verb::List => list::run(&dir, screen).await,
-        Verb::Call(call) => call::run(call, &dir, screen).await,
-        Verb::Notify(notify) => notify::run(notify, &dir, screen).await,
-        Verb::Attach(attach) => attach::run(attach, &dir, screen).await,
-        Verb::Start(start) => change::run(&start.into(), Asked::Start, &dir, screen).await,
-        Verb::Stop(stop) => change::run(&stop.into(), Asked::Stop, &dir, screen).await,
-        Verb::Restart(stop) => change::run(&stop.into(), Asked::Restart, &dir, screen).await,
-        Verb::Reload(reload) => reload::run(reload, &dir, screen).await,
-        Verb::Logs(logs) => logs::run(logs, &dir, screen).await,
-        Verb::Events(events) => events::run(events, &dir, screen).await,
-        Verb::Why(why) => why::run(why, &dir, screen).await,
-        Verb::Health(health) => health::run(health, &dir, screen).await,
+        Verb::Run(run) => {
+            let dir = state_dir(args.state_dir.clone(), |name| std::env::var_os(name))?;
+            launch::run(run, &dir, screen)
+        }
+        _ => runtime()?.block_on(dispatch(args, screen)),
+    }
+}
+
+/// One thread is enough for a command, and for a supervisor.
+fn runtime() -> Result<Runtime, Trouble> {
+    let built = Builder::new_current_thread()
+        .enable_all()
+        // Signals are for the thread that hears them: it can hold them back while it executes another image.
+        .on_thread_start(|| SigSet::all().thread_block().unwrap_or_default())
+        .build();
+    built.map_err(|error| {
+        Trouble::new(Exit::Unavailable, "no event loop is to be had").cause(error.to_string())
+    })
+}
+
+/// Does what was typed, where that is not to be the supervisor.
+pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
+    let dir = || state_dir(args.state_dir.clone(), |name| std::env::var_os(name));
+    match &args.verb {
+        // These need no supervisor, and no home folder either.
         Verb::Check(check) => check::run(check, screen),
         Verb::Doctor(doctor) => doctor::run(doctor, screen),
         Verb::Schema(schema) => schema::run(schema, screen),
+        Verb::RehearseUpgrade => upgrade::rehearse(screen),
+        Verb::Run(_) => Err(Trouble::new(Exit::Usage, "`run` is the supervisor and asks none")),
+        Verb::Shutdown(shutdown) => shutdown::run(shutdown, &dir()?, screen).await,
+        Verb::Status(status) => status::run(status, &dir()?, screen).await,
+        Verb::List => list::run(&dir()?, screen).await,
+        Verb::Call(call) => call::run(call, &dir()?, screen).await,
+        Verb::Notify(notify) => notify::run(notify, &dir()?, screen).await,
+        Verb::Attach(attach) => attach::run(attach, &dir()?, screen).await,
+        Verb::Start(start) => change::run(&start.into(), Asked::Start, &dir()?, screen).await,
+        Verb::Stop(stop) => change::run(&stop.into(), Asked::Stop, &dir()?, screen).await,
+        Verb::Restart(stop) => change::run(&stop.into(), Asked::Restart, &dir()?, screen).await,
+        Verb::Reload(reload) => reload::run(reload, &dir()?, screen).await,
+        Verb::Logs(logs) => logs::run(logs, &dir()?, screen).await,
+        Verb::Events(events) => events::run(events, &dir()?, screen).await,
+        Verb::Why(why) => why::run(why, &dir()?, screen).await,
+        Verb::Health(health) => health::run(health, &dir()?, screen).await,
+        Verb::Upgrade => upgrade::run(&dir()?, screen).await,
     }
 }
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal as Number, raise};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -68,10 +68,19 @@ enum Reason {
     TimeIsOver,
 }
 
+/// How a supervisor was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Supervised {
+    Ended(Exit),
+    /// Another image is to go on. The signals of this process are held back for it.
+    Granted,
+}
+
 /// Shows a supervisor that has been started in this process, and ends it when told so.
 ///
 /// `begin` starts the plugins; it is called once everything is listened to, so that no event is missed. `stopped`
-/// resolves when the supervisor has ended, whoever ended it, with what was wrong if it had to.
+/// resolves when the supervisor has ended, whoever ended it, with what was wrong if it had to; `granted`, when another
+/// image is to go on.
 ///
 /// # Errors
 ///
@@ -82,8 +91,9 @@ pub(super) async fn supervise<B: Backend>(
     plan: &Plan,
     begin: impl FnOnce(),
     stopped: impl Future<Output = Result<(), Trouble>>,
+    granted: impl Future<Output = ()>,
     screen: &mut Screen,
-) -> Result<Exit, Trouble> {
+) -> Result<Supervised, Trouble> {
     let mut signals = Signals::new()?;
     let (mut events, mut lines) = (backend.subscribe_events(), backend.subscribe_logs());
     let began = Timestamp::now();
@@ -97,7 +107,7 @@ pub(super) async fn supervise<B: Backend>(
     let mut ending = Ending::default();
     let mut last_words = Vec::new();
     let mut missing = Vec::new();
-    tokio::pin!(stopped);
+    tokio::pin!(stopped, granted);
     let end = loop {
         tokio::select! {
             event = events.recv() => match event {
@@ -120,6 +130,10 @@ pub(super) async fn supervise<B: Backend>(
                 last_words = outcomes;
             }
             end = &mut stopped => break end,
+            () = &mut granted, if ending.reason.is_none() => {
+                signals.hold_back().await;
+                return Ok(Supervised::Granted);
+            }
             () = until(deadline), if ending.reason.is_none() => {
                 missing = shown.missing();
                 ending.begin(backend, false, Reason::TimeIsOver);
@@ -150,7 +164,7 @@ pub(super) async fn supervise<B: Backend>(
     let change = words(backend, &last_words);
     shown.finish(screen, &change);
     end?;
-    conclude(ending.reason, &shown, missing, plan)
+    conclude(ending.reason, &shown, missing, plan).map(Supervised::Ended)
 }
 
 fn conclude(
@@ -254,6 +268,9 @@ pub(super) fn listen(kind: SignalKind) -> io::Result<Signal> {
     Ok(taken)
 }
 
+/// How long a signal that has been taken may be on its way to whoever hears it.
+const HEARD: Duration = Duration::from_millis(2);
+
 /// SIGTERM and SIGINT, the same to us.
 struct Signals {
     term: Signal,
@@ -272,9 +289,27 @@ impl Signals {
     }
 
     async fn next(&mut self) {
+        self.which().await;
+    }
+
+    async fn which(&mut self) -> Number {
         tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+            _ = self.term.recv() => Number::SIGTERM,
+            _ = self.int.recv() => Number::SIGINT,
+        }
+    }
+
+    /// Signals from now on wait in the kernel, for whoever unblocks them: a handler is gone with the image that has it,
+    /// and what is held back is not. One that has just been heard is given to that one too.
+    async fn hold_back(&mut self) {
+        let ours = [Number::SIGTERM, Number::SIGINT, Number::SIGHUP];
+        let held: SigSet = ours.into_iter().collect();
+        if held.thread_block().is_err() {
+            return;
+        }
+        while let Ok(number) = tokio::time::timeout(HEARD, self.which()).await {
+            // To this thread alone: it is the one that executes.
+            raise(number).unwrap_or_default();
         }
     }
 }

@@ -10,7 +10,7 @@ use outboard_core::{Class, Exit as ProcessExit, Rung, StopRecord};
 use serde_json::json;
 
 use super::dispatch;
-use super::run::{Plan, supervise};
+use super::run::{Plan, Supervised, supervise};
 use crate::cli::args::Args;
 use crate::cli::exit::Exit;
 use crate::cli::render::Screen;
@@ -312,7 +312,11 @@ async fn run_until(plan: Plan, states: &[&str]) -> (Result<Exit, Trouble>, Strin
             from = to;
         }
     };
-    let exit = supervise(&fake, &plan, begin, stopped, &mut screen).await;
+    let exit = supervise(&fake, &plan, begin, stopped, std::future::pending(), &mut screen).await;
+    let exit = exit.map(|supervised| match supervised {
+        Supervised::Ended(exit) => exit,
+        Supervised::Granted => panic!("nobody granted anything"),
+    });
     (exit, printed.text(), fake.with(|state| state.asked.clone()))
 }
 
@@ -345,8 +349,10 @@ async fn once_active_does_not_wait_for_ever() {
 async fn a_supervisor_that_somebody_else_ended_is_no_failure() {
     let fake = Fake::new(vec![active("geo", 1)]);
     let (mut screen, printed) = Screen::for_test(100, false);
-    let exit = supervise(&fake, &plan(None), || {}, async { Ok(()) }, &mut screen).await;
-    assert_eq!(exit, Ok(Exit::Done));
+    let exit =
+        supervise(&fake, &plan(None), || {}, async { Ok(()) }, std::future::pending(), &mut screen)
+            .await;
+    assert_eq!(exit, Ok(Supervised::Ended(Exit::Done)));
     assert!(printed.text().ends_with("outboard has ended.\n"), "{}", printed.text());
 }
 
@@ -355,7 +361,8 @@ async fn a_supervisor_that_had_to_end_says_so() {
     let fake = Fake::new(vec![active("geo", 1)]);
     let (mut screen, _) = Screen::for_test(100, false);
     let lost = async { Err(Trouble::new(Exit::Unavailable, "the keeper died three times")) };
-    let exit = supervise(&fake, &plan(None), || {}, lost, &mut screen).await;
+    let exit =
+        supervise(&fake, &plan(None), || {}, lost, std::future::pending(), &mut screen).await;
     assert_eq!(exit.unwrap_err().exit, Exit::Unavailable);
 }
 

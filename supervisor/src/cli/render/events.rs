@@ -82,6 +82,27 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
             (Info, format!("outboard {} started, pid {}", f.text("version"), f.text("pid")))
         }
         "supervisor.stopping" => (Info, with("stopping", "asked by ", &f.text("by"))),
+        "supervisor.upgrade_started" => (
+            Info,
+            format!("goes over from {} to {}, {}", f.text("from"), f.text("to"), f.text("program")),
+        ),
+        "supervisor.upgrade_refused" => {
+            (Warn, with("not upgraded, nothing has changed", "", &f.text("message")))
+        }
+        "supervisor.upgraded" => (
+            Info,
+            format!(
+                "outboard {} goes on as {}, after {}: {}, {}",
+                f.text("from"),
+                f.text("to"),
+                f.span("ms"),
+                count(f.number("plugins"), "running plugin", "running plugins"),
+                count(f.number("clients"), "attached client", "attached clients"),
+            ),
+        ),
+        "supervisor.upgrade_failed" => {
+            (Error, with("not upgraded, it goes on as it was", "", &f.text("message")))
+        }
         "supervisor.stopped" => (Info, with("stopped", "", &f.text("reason"))),
         "keeper.started" => (Info, format!("keeper started, pid {}", f.text("pid"))),
         "keeper.died" => (

@@ -16,6 +16,7 @@ pub(super) mod status;
 mod stop;
 mod table;
 mod text;
+pub(super) mod upgrade;
 pub(super) mod why;
 
 pub(super) use screen::{Screen, ScreenOptions};

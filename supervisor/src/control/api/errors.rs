@@ -54,10 +54,40 @@ impl Refusal {
         class: "config_rejected",
         meaning: "the manifests have errors, and nothing was changed: `problems` has a sentence for each, `text` shows their places",
     };
+    pub const UPGRADE: Self = Self {
+        code: code::SHUTTING_DOWN,
+        class: "upgrade",
+        meaning: "the supervisor goes over to another build before the outcome is known; what was asked for goes on",
+    };
     pub const CONFLICT: Self = Self {
         code: code::CONFLICT,
         class: "conflict",
-        meaning: "another revision is in force than the one that was meant, and nothing was changed: `plan` is the plan for it",
+        meaning: "somebody else was first, and nothing was changed: the message says how; where another revision is in force than the one that was meant, `plan` is the plan for it",
+    };
+    pub const UPGRADE_NOT_OFFERED: Self = Self {
+        code: code::UNAVAILABLE,
+        class: "upgrade_not_offered",
+        meaning: "the supervisor is part of an application, which does not execute another build",
+    };
+    pub const UPGRADE_NOT_STARTED: Self = Self {
+        code: code::UNAVAILABLE,
+        class: "upgrade_not_started",
+        meaning: "the build cannot be executed",
+    };
+    pub const UPGRADE_HUNG: Self = Self {
+        code: code::UNAVAILABLE,
+        class: "upgrade_hung",
+        meaning: "the build did not say in time that it can go on",
+    };
+    pub const UPGRADE_CRASHED: Self = Self {
+        code: code::UNAVAILABLE,
+        class: "upgrade_crashed",
+        meaning: "the build ended without saying that it can go on",
+    };
+    pub const UPGRADE_UNREADABLE: Self = Self {
+        code: code::UNAVAILABLE,
+        class: "upgrade_unreadable",
+        meaning: "the build cannot go on with the state of this supervisor: the message says why",
     };
     pub const INTERNAL: Self = Self {
         code: code::INTERNAL,

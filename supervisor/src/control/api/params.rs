@@ -138,3 +138,8 @@ pub struct Reloading {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<bool>,
 }
+
+/// Nothing is to be said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Nothing {}

@@ -2,18 +2,21 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use nix::sys::socket::{Shutdown, shutdown};
 use outboard_wire::session::{Opening, Session, Speaks, Wants};
 use outboard_wire::{CallError, Id, encode};
+use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
 use super::SCRATCH;
 use super::budget::{Budget, Share};
-use crate::host::{Answer, Guest, Listen, Published, Relayed, Subscription};
+use crate::host::upgrade::{Descriptors, Fd};
+use crate::host::{Address, Answer, Guest, Listen, Published, Relayed, Subscription};
 
 /// Answers that may lie here unread before the client is not read from any more. Notifications beyond it are dropped.
 const UNREAD: usize = 1 << 20;
@@ -31,6 +34,7 @@ const STALLED: Duration = Duration::from_secs(60);
 /// One client. Its state is behind two locks, held for microseconds, never both at once.
 #[derive(Debug)]
 pub(super) struct Client {
+    number: u64,
     stream: UnixStream,
     out: Mutex<Out>,
     session: Mutex<Session>,
@@ -62,6 +66,35 @@ struct Out {
     cut_off: Option<CutOff>,
     /// Its share of what all clients may be owed.
     counted: Share,
+    /// What the writer has put down while the client does not read.
+    unwritten: Unwritten,
+    /// Another process, or another runtime, goes on with the connection.
+    elsewhere: bool,
+}
+
+/// Bytes on their way to the client, and how many of them it has.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Unwritten {
+    #[serde(with = "outboard_wire::octets")]
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+/// A client, written down. Questions of the plugin that it has not answered stay behind.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptClient {
+    number: u64,
+    stream: Fd,
+    session: Session,
+    #[serde(with = "outboard_wire::octets")]
+    bytes: Vec<u8>,
+    unwritten: Unwritten,
+    open: usize,
+    over: bool,
+    last_asked: i64,
+    subscribing: Vec<(Id, Box<str>)>,
+    missed: Missed,
+    heard: u64,
 }
 
 impl Out {
@@ -86,7 +119,7 @@ impl Out {
 }
 
 /// Notifications for which there was no room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Missed {
     /// Events since the last one that was delivered.
     events: u64,
@@ -103,10 +136,84 @@ pub(super) struct CutOff {
     pub(super) open_calls: usize,
 }
 
+/// Numbers clients. A client that comes from the image before keeps its number, so the next are above it.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
 impl Client {
+    /// All that it is. Sound only while its writer does not run: that puts down what it holds before it waits.
+    ///
+    /// # Errors
+    /// No descriptor is to be had.
+    pub(super) fn kept(&self, fds: &mut Descriptors) -> io::Result<KeptClient> {
+        let (stream, session) = (fds.hold(&self.stream)?, self.session().clone());
+        let out = self.out();
+        Ok(KeptClient {
+            number: self.number,
+            stream,
+            session,
+            bytes: out.bytes.clone(),
+            unwritten: out.unwritten.clone(),
+            open: out.open,
+            over: out.over,
+            last_asked: out.last_asked,
+            subscribing: out.subscribing.clone(),
+            missed: out.missed,
+            heard: out.heard,
+        })
+    }
+
+    /// The client where it was.
+    ///
+    /// # Errors
+    /// Its descriptor is not there, or the runtime refuses it.
+    pub(super) fn restore(
+        kept: KeptClient,
+        fds: &mut Descriptors,
+        budget: &Budget,
+    ) -> io::Result<Self> {
+        NUMBERS.fetch_max(kept.number + 1, Ordering::Relaxed);
+        let stream = UnixStream::from_std(fds.take(kept.stream)?.into())?;
+        let out = Out {
+            writing: kept.unwritten.bytes.len().saturating_sub(kept.unwritten.written),
+            bytes: kept.bytes,
+            unwritten: kept.unwritten,
+            open: kept.open,
+            over: kept.over,
+            last_asked: kept.last_asked,
+            subscribing: kept.subscribing,
+            missed: kept.missed,
+            heard: kept.heard,
+            counted: budget.share(),
+            ..Out::default()
+        };
+        Ok(Self {
+            number: kept.number,
+            stream,
+            out: Mutex::new(out),
+            session: Mutex::new(kept.session),
+            kick: Notify::new(),
+            room: Notify::new(),
+        })
+    }
+
+    /// From now on nothing here touches the connection.
+    pub(super) fn go_elsewhere(&self) {
+        self.out().elsewhere = true;
+        self.kick.notify_one();
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.out().elsewhere
+    }
+
     pub(super) fn new(stream: UnixStream, budget: &Budget) -> Self {
         let out = Out { counted: budget.share(), ..Out::default() };
         Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             stream,
             out: Mutex::new(out),
             session: Mutex::new(Session::new(Speaks::Native)),
@@ -256,58 +363,60 @@ impl Client {
         std::mem::take(&mut self.out().missed.all)
     }
 
+    /// Writes what it is owed. Whenever this waits, what it holds lies in the client: see [`Client::kept`].
     pub(super) async fn write(self: Arc<Self>) {
-        let mut buffer = Vec::new();
+        let mut now = self.pick_up();
         loop {
-            self.kick.notified().await;
-            loop {
-                {
-                    let mut out = self.out();
-                    out.wrote_down_to(0);
-                    if out.bytes.is_empty() {
-                        if out.over {
+            while now.written < now.bytes.len() {
+                match self.stream.try_write(&now.bytes[now.written..]) {
+                    Ok(n) => {
+                        now.written += n;
+                        let left = now.bytes.len() - now.written;
+                        if left > SCRATCH {
+                            self.out().wrote_down_to(left);
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.out().unwritten = now;
+                        match tokio::time::timeout(STALLED, self.stream.writable()).await {
+                            Ok(Ok(())) => {}
+                            Ok(Err(_)) => return self.out().close(),
+                            Err(_) => self.stalled(),
+                        }
+                        if self.is_elsewhere() {
                             return;
                         }
-                        break;
+                        now = self.pick_up();
                     }
-                    std::mem::swap(&mut buffer, &mut out.bytes);
-                    out.writing = buffer.len();
+                    Err(_) => return self.out().close(),
                 }
-                if self.write_all(&buffer).await.is_err() {
-                    self.out().close();
+            }
+            now.written = 0;
+            now.bytes.clear();
+            if now.bytes.capacity() > 4 * SCRATCH {
+                now.bytes = Vec::new();
+            }
+            let (room, wait) = {
+                let mut out = self.out();
+                out.wrote_down_to(0);
+                if out.elsewhere || (out.bytes.is_empty() && out.over) {
                     return;
                 }
-                buffer.clear();
-                if buffer.capacity() > 4 * SCRATCH {
-                    buffer = Vec::new();
-                }
-                let room = std::mem::take(&mut self.out().starved);
-                if room {
-                    self.room.notify_one();
-                }
+                std::mem::swap(&mut now.bytes, &mut out.bytes);
+                out.writing = now.bytes.len();
+                (std::mem::take(&mut out.starved), now.bytes.is_empty())
+            };
+            if room {
+                self.room.notify_one();
+            }
+            if wait {
+                self.kick.notified().await;
             }
         }
     }
 
-    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.stream.try_write(bytes) {
-                Ok(n) => {
-                    bytes = &bytes[n..];
-                    if bytes.len() > SCRATCH {
-                        self.out().wrote_down_to(bytes.len());
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match tokio::time::timeout(STALLED, self.stream.writable()).await {
-                        Ok(writable) => writable?,
-                        Err(_) => self.stalled(),
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+    fn pick_up(&self) -> Unwritten {
+        std::mem::take(&mut self.out().unwritten)
     }
 
     /// It has read nothing for a long time. As long as little is owed, that is its own affair.
@@ -320,6 +429,10 @@ impl Client {
 }
 
 impl Answer for Client {
+    fn address(&self) -> Address {
+        Address::Client(self.number)
+    }
+
     fn answer(&self, id: &Id, result: Result<&str, &CallError>) {
         match result {
             Ok(text) => self.put(Some((id, true)), |bytes| encode::result(bytes, id, text)),

@@ -120,7 +120,7 @@ fn request(
 }
 
 /// The topics that it wants have changed.
-fn listen(client: &Arc<Client>, supervisor: &Supervisor) {
+pub(super) fn listen(client: &Arc<Client>, supervisor: &Supervisor) {
     let wants: Vec<Glob> = client.session().topics().map(Glob::new).collect();
     let to: Weak<dyn Listen> = Arc::<Client>::downgrade(client);
     client.listen((!wants.is_empty()).then(|| supervisor.listen_for(&wants, to)));

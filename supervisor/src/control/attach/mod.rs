@@ -17,7 +17,7 @@ use outboard_core::WhileRestarting;
 use outboard_manifest::{Clients, Dialect};
 use outboard_wire::error::Callee;
 use outboard_wire::session::Speaks;
-use outboard_wire::{CallError, DEFAULT_MAX_DEPTH, Framer, Item, Message, decode};
+use outboard_wire::{CallError, DEFAULT_MAX_DEPTH, Item, Message, decode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use self::budget::Budget;
 use self::client::{Client, CutOff};
 use self::messages::Session;
+use self::seat::{Reading, Seat, Seats};
 use super::reserve::{self, Reserve, Spent};
 use super::socket::{BindError, BoundSocket, peer_uid};
 use super::{ATTACH_SOCKET, MAX_MESSAGE, words};
@@ -35,9 +36,13 @@ use crate::nearest::nearest;
 
 mod budget;
 mod client;
+mod kept;
 mod messages;
 mod opening;
 mod peer;
+mod seat;
+
+pub(super) use kept::{KeptAttach, Leaving, Waiting};
 
 /// Connections served at the same time.
 const CONNECTIONS: usize = 1024;
@@ -60,8 +65,9 @@ thread_local! {
 /// A running attach server. Dropped, it takes no more clients and lets go of those it has.
 #[derive(Debug)]
 pub struct AttachServer {
-    socket: BoundSocket,
+    socket: Arc<BoundSocket>,
     accepting: JoinHandle<()>,
+    seats: Arc<Seats>,
 }
 
 impl AttachServer {
@@ -71,13 +77,23 @@ impl AttachServer {
     ///
     /// When the socket cannot be bound; what lies at its path is untouched then.
     pub fn start(state_dir: &Path, supervisor: Supervisor) -> Result<Self, BindError> {
-        let socket = BoundSocket::bind(state_dir, ATTACH_SOCKET)?;
+        let socket = Arc::new(BoundSocket::bind(state_dir, ATTACH_SOCKET)?);
+        Self::serve(socket, Arc::default(), Budget::default(), supervisor)
+    }
+
+    /// Serves a socket that is bound already, beside clients that are there already.
+    fn serve(
+        socket: Arc<BoundSocket>,
+        seats: Arc<Seats>,
+        budget: Budget,
+        supervisor: Supervisor,
+    ) -> Result<Self, BindError> {
         let listener =
             socket.try_clone_listener().and_then(UnixListener::from_std).map_err(|source| {
                 BindError::Io { action: "serve", path: socket.path().to_owned(), source }
             })?;
-        let accepting = tokio::spawn(accept(listener, supervisor));
-        Ok(Self { socket, accepting })
+        let accepting = tokio::spawn(accept(listener, supervisor, Arc::clone(&seats), budget));
+        Ok(Self { socket, accepting, seats })
     }
 
     /// Where the socket is.
@@ -93,11 +109,10 @@ impl Drop for AttachServer {
     }
 }
 
-async fn accept(listener: UnixListener, supervisor: Supervisor) {
+async fn accept(listener: UnixListener, supervisor: Supervisor, seats: Arc<Seats>, budget: Budget) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let me = nix::unistd::geteuid().as_raw();
     let reserve = Reserve::of(1);
-    let budget = Budget::default();
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
@@ -106,9 +121,10 @@ async fn accept(listener: UnixListener, supervisor: Supervisor) {
                 if !peer_uid(&stream).is_some_and(|uid| uid == me || uid == 0) {
                     continue;
                 }
-                let (supervisor, budget) = (supervisor.clone(), budget.clone());
+                let seat = Seat::new(stream, &budget);
+                let (supervisor, seats) = (supervisor.clone(), Arc::clone(&seats));
                 tokio::spawn(async move {
-                    serve(stream, &supervisor, &budget).await;
+                    serve(seat, &supervisor, &seats).await;
                     drop(place);
                 });
             }
@@ -165,44 +181,49 @@ enum Wish {
     Wait,
 }
 
-async fn serve(stream: UnixStream, supervisor: &Supervisor, budget: &Budget) {
-    let client = Arc::new(Client::new(stream, budget));
+async fn serve(seat: Arc<Seat>, supervisor: &Supervisor, seats: &Seats) {
+    let client = &seat.client;
+    seats.take(&seat);
     let writing = tokio::spawn(client.clone().write());
-    let mut framer = Framer::newline(MAX_MESSAGE as usize);
-    let mut session: Option<Session> = None;
     let mut going = true;
-    let mut strange = 0;
     while going {
         client.wait_for_room().await;
         let ready = tokio::time::timeout(FIRST_LINE, client.stream().readable());
-        match (ready.await, &session) {
+        match (ready.await, seat.is_attached()) {
             (Ok(Ok(())), _) => {}
-            (Ok(Err(_)), _) | (Err(_), None) => break,
+            (Ok(Err(_)), _) | (Err(_), false) => break,
             // A client may be silent for as long as it likes once it is attached.
-            (Err(_), Some(_)) => match client.stream().readable().await {
+            (Err(_), true) => match client.stream().readable().await {
                 Ok(()) => {}
                 Err(_) => break,
             },
         }
+        if client.is_elsewhere() {
+            return;
+        }
+        let Reading { framer, session, strange } = &mut *seat.reading();
         BUFFER.with_borrow_mut(|buffer| match client.stream().try_read(buffer) {
             Ok(0) => going = false,
             Ok(n) => {
                 framer.feed(&buffer[..n], &mut |item| {
                     if going {
-                        going = item_of(item, &client, &mut session, supervisor);
+                        going = item_of(item, client, session, supervisor);
                     }
                 });
                 // Nobody that is to be served says so much before it says whom it wants.
-                strange += if session.is_none() { n } else { 0 };
-                going &= strange <= FIRST_BYTES;
+                *strange += if session.is_none() { n } else { 0 };
+                going &= *strange <= FIRST_BYTES;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => going = false,
         });
     }
-    drop(framer);
-    if let Some(session) = session {
-        leave(&client, &session, supervisor);
+    if client.is_elsewhere() {
+        return;
+    }
+    seats.leave(&seat);
+    if let Some(session) = seat.leave() {
+        leave(client, &session, supervisor);
     }
     client.finish();
     // What it is still owed is written unless it has gone; it cannot hold this up for ever.

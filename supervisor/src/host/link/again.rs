@@ -32,6 +32,18 @@ impl Again {
         self.named = named.to_vec();
     }
 
+    /// What the opening declared, for the supervisor's next build.
+    #[must_use]
+    pub(super) fn kept(&self) -> (Vec<String>, bool) {
+        (self.declared.clone(), self.keys)
+    }
+
+    /// With `named` by the manifest, and what [`Again::kept`] gave.
+    #[must_use]
+    pub(super) fn restore(named: &[Glob], (declared, keys): (Vec<String>, bool)) -> Self {
+        Self { named: named.to_vec(), declared, keys }
+    }
+
     /// Whether this call may be made twice; `key` is what came beside its params.
     #[must_use]
     pub(super) fn covers(&self, method: &str, params: &str, key: Option<&str>) -> bool {

@@ -12,9 +12,10 @@ use outboard_wire::dialect::{HOST_NAME, HostRequest};
 use outboard_wire::error::Callee;
 use outboard_wire::json::text_member;
 use outboard_wire::{CallError, Id};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::super::call::{Answer, Call, More, Token};
+use super::super::call::{Address, Answer, Call, More, Token};
 use super::super::chain::{Inherited, Open, Trace};
 use super::super::permit::{may_call, may_know, may_publish};
 use super::super::shared::Shared;
@@ -41,14 +42,18 @@ pub(super) enum Errand {
 /// A call of this plugin that is open at another one.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    id: Id,
-    callee: Arc<Slot>,
+    pub(super) id: Id,
+    pub(super) callee: Arc<Slot>,
 }
 
 /// An answer to a call of this plugin, on its way to the writer.
 pub(super) type Returned = (Id, Result<Box<str>, CallError>);
 
 impl Answer for Link {
+    fn address(&self) -> Address {
+        Address::Plugin(self.key, self.generation)
+    }
+
     fn answer(&self, id: &Id, result: Result<&str, &CallError>) {
         let result = result.map(Into::into).map_err(Clone::clone);
         lock(&self.returned).push((id.clone(), result));
@@ -315,7 +320,7 @@ impl Listen for Link {
 }
 
 /// What this generation was told of events.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Events {
     /// Counts every event that it wanted, from 1.
     seq: u64,

@@ -361,7 +361,7 @@ impl Link {
         }
     }
 
-    fn news(&self) {
+    pub(super) fn news(&self) {
         self.happenings.tell(Happening::News { key: self.key, generation: self.generation });
     }
 

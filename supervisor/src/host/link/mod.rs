@@ -9,6 +9,7 @@ mod calls;
 mod errands;
 mod inbound;
 mod junk;
+mod kept;
 mod ladder;
 mod outbound;
 mod pace;
@@ -24,6 +25,7 @@ use outboard_core::{Event, Key, Look, Report, Seen, Time};
 use outboard_wire::Framer;
 use outboard_wire::dialect::{Ask, Dialect};
 use outboard_wire::peer::{Limits, Peer};
+use serde::{Deserialize, Serialize};
 use tokio::net::unix::pipe;
 use tokio::sync::{Notify, oneshot};
 
@@ -43,6 +45,7 @@ use super::topics::Subscription;
 use again::Again;
 use errands::{Errand, Events, Outgoing, PUBLISHED, Returned};
 pub(super) use inbound::Pumped;
+pub(super) use kept::{KeptLink, Surroundings, Unfilled};
 pub(super) use ladder::refuse_all;
 use pace::Pace;
 pub(crate) use relay::Relayed;
@@ -57,6 +60,8 @@ pub(crate) struct Link {
     recorder: Recorder,
     happenings: Happenings,
     clock: Clock,
+    /// The writer owns it: closed, it is gone.
+    stdin: Weak<pipe::Sender>,
     stdout: pipe::Receiver,
     stderr: pipe::Receiver,
     framer: Mutex<Framer>,
@@ -97,6 +102,10 @@ struct State {
     /// The plugin said that it supports `drain`.
     drains: bool,
     stdin: Stdin,
+    /// Closed by the plugin, and not by this side.
+    stdin_broke: bool,
+    /// What the writer has put down while the pipe is full.
+    unwritten: Unwritten,
     /// The generation is over: whatever still arrives is nobody's.
     over: bool,
     /// The process has ended: nobody is there to be told anything.
@@ -131,7 +140,7 @@ struct State {
     activity: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum Stdin {
     Open,
     /// To be closed once what is queued is written, or at once when the pipe is full.
@@ -140,7 +149,7 @@ enum Stdin {
 }
 
 /// The first probe goes out with the word that ends the opening, in one write, and is ahead of the order for it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum Ahead {
     No,
     /// It is out; the order is still to come.
@@ -149,14 +158,24 @@ enum Ahead {
     Answered,
 }
 
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Probe {
     id: u32,
     written: Option<Time>,
 }
 
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Draining {
     /// The answer to the dialect's `drain` is still out.
     asked: bool,
+}
+
+/// Bytes that the peer has given out, and how many of them are in the pipe.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Unwritten {
+    #[serde(with = "outboard_wire::octets")]
+    bytes: Vec<u8>,
+    written: usize,
 }
 
 /// What the peer keeps for a pending call.
@@ -218,6 +237,8 @@ impl Link {
             pace: Pace::default(),
             drains: false,
             stdin: Stdin::Open,
+            stdin_broke: false,
+            unwritten: Unwritten::default(),
             over: false,
             dead: false,
             errands: Vec::new(),
@@ -242,6 +263,7 @@ impl Link {
             activity: 0,
         };
         let said = stderr::Said::new(slot.log.redactor());
+        let stdin = Arc::new(stdin);
         let calls_others = !slot.manifest().permissions.call.is_empty();
         let caller = Caller::plugin(&slot.id);
         let link = Arc::new_cyclic(|me| Self {
@@ -257,6 +279,7 @@ impl Link {
             recorder,
             happenings,
             clock,
+            stdin: Arc::downgrade(&stdin),
             stdout,
             stderr,
             framer: Mutex::new(framer),
@@ -269,10 +292,15 @@ impl Link {
             max_frame,
             pid: std::sync::atomic::AtomicU32::new(0),
         });
-        tokio::spawn(link.clone().read_stdout());
-        tokio::spawn(link.clone().read_stderr());
-        tokio::spawn(link.clone().write(stdin));
+        link.run(Some(stdin));
         link
+    }
+
+    /// Starts its tasks. What any of them holds while it waits is in the link itself.
+    fn run(self: &Arc<Self>, stdin: Option<Arc<pipe::Sender>>) {
+        tokio::spawn(self.clone().read_stdout());
+        tokio::spawn(self.clone().read_stderr());
+        tokio::spawn(self.clone().write(stdin));
     }
 
     /// Probes now, or joins the probe that is out; completes with the answer.

@@ -14,7 +14,7 @@ use tokio::net::unix::pipe;
 use super::super::call::{More, Token};
 use super::super::caller::Caller;
 use super::errands::Errand;
-use super::{Ahead, Link, Pending, Probe, State, Stdin};
+use super::{Ahead, Link, Pending, Probe, State, Stdin, Unwritten};
 
 /// A writer's buffer larger than this is given back once it is empty.
 const KEEP_BUFFER: usize = 256 * 1024;
@@ -31,10 +31,9 @@ enum Next {
 }
 
 impl Link {
-    pub(super) async fn write(self: Arc<Self>, stdin: pipe::Sender) {
-        let mut stdin = Some(stdin);
-        let mut buffer = Vec::new();
-        let mut written = 0;
+    /// Whenever this waits, what it holds lies in the link: the link can go over to another process then.
+    pub(super) async fn write(self: Arc<Self>, mut stdin: Option<Arc<pipe::Sender>>) {
+        let Unwritten { bytes: mut buffer, mut written } = self.pick_up();
         let mut armed: Option<Time> = None;
         let mut alarm = pin!(tokio::time::sleep_until(self.clock.instant(Time::ZERO)));
         loop {
@@ -64,17 +63,18 @@ impl Link {
                         written += n;
                         self.wrote(n);
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.blocked()
-                    {
-                        Some(deadline) => {
-                            blocked = true;
-                            break deadline;
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        match self.blocked(&mut buffer, &mut written) {
+                            Some(deadline) => {
+                                blocked = true;
+                                break deadline;
+                            }
+                            None => {
+                                buffer.clear();
+                                written = 0;
+                            }
                         }
-                        None => {
-                            buffer.clear();
-                            written = 0;
-                        }
-                    },
+                    }
                     Err(_) => {
                         drop(stdin.take());
                         self.keep_unwritten(&buffer);
@@ -96,13 +96,20 @@ impl Link {
             tokio::select! {
                 biased;
                 () = self.kick.notified() => {}
-                _ = writable(stdin.as_ref()), if blocked => {}
+                _ = writable(stdin.as_deref()), if blocked => {}
                 () = &mut alarm, if armed.is_some() => {
                     let due = armed.take();
                     self.expire(due);
                 }
             }
+            if blocked {
+                Unwritten { bytes: buffer, written } = self.pick_up();
+            }
         }
+    }
+
+    fn pick_up(&self) -> Unwritten {
+        std::mem::take(&mut self.state().unwritten)
     }
 
     fn next(&self, buffer: &mut Vec<u8>) -> Next {
@@ -121,17 +128,19 @@ impl Link {
         Next::Wait { deadline: state.peer.next_deadline().map(Time::from_start) }
     }
 
-    /// The pipe is full. Gives the next deadline to wait for beside it, or `None` when what is queued is to be thrown
+    /// The pipe is full: what is left is put down. Gives the next deadline to wait for beside it, or `None` when what is queued is to be thrown
     /// away because stdin is to be closed: end of file means the same as the frame that cannot be written.
     #[expect(
         clippy::option_option,
         reason = "two questions, two answers: wait at all, and until when"
     )]
-    fn blocked(&self) -> Option<Option<Time>> {
+    fn blocked(&self, buffer: &mut Vec<u8>, written: &mut usize) -> Option<Option<Time>> {
         let mut state = self.state();
         if state.over || state.stdin == Stdin::Closing {
             return None;
         }
+        let (bytes, written) = (std::mem::take(buffer), std::mem::take(written));
+        state.unwritten = Unwritten { bytes, written };
         Some(state.peer.next_deadline().map(Time::from_start))
     }
 
@@ -167,7 +176,12 @@ impl Link {
             return;
         }
         state.stdin = Stdin::Closed;
+        state.stdin_broke = true;
         drop(state);
+        self.stdin_ended();
+    }
+
+    pub(super) fn stdin_ended(self: &Arc<Self>) {
         let link = self.clone();
         tokio::spawn(async move { link.pipe_ended("stdin-closed").await });
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A hint below this would only make callers spin.
 const SOONEST: Duration = Duration::from_millis(10);
 
@@ -9,7 +11,7 @@ const SOONEST: Duration = Duration::from_millis(10);
 const LATEST: Duration = Duration::from_secs(10);
 
 /// The time that calls have taken of late, their wait in the host included.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pace {
     /// Moving average in nanoseconds; 0 before the first.
     average: u64,

@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use outboard_core::Seen;
+use serde::{Deserialize, Serialize};
 
 use super::super::lines::{Line, LineCutter, lossless};
-use super::super::redact::{Masker, Redactor};
+use super::super::redact::{Held, Masker, Redactor};
 use super::super::view::LogSource;
 use super::{Link, Pumped, lock, read_now};
 
@@ -35,6 +36,23 @@ impl Said {
     fn finish(&mut self, sink: &mut impl FnMut(Line<'_>)) {
         self.masker.finish(&mut |piece| self.cutter.feed(piece, sink));
         self.cutter.finish(sink);
+    }
+}
+
+/// The same, without the secrets that are looked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptSaid {
+    masker: Held,
+    cutter: LineCutter,
+}
+
+impl Said {
+    pub(super) fn kept(&self) -> KeptSaid {
+        KeptSaid { masker: self.masker.kept(), cutter: self.cutter.clone() }
+    }
+
+    pub(super) fn restore(kept: KeptSaid, redactor: Redactor) -> Self {
+        Self { masker: Masker::restore(kept.masker, redactor), cutter: kept.cutter }
     }
 }
 

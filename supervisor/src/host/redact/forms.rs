@@ -25,7 +25,7 @@ impl PartialEq for Form {
 }
 
 impl Form {
-    fn new(text: &str) -> Self {
+    pub(super) fn new(text: &str) -> Self {
         let step = text.len() - border(text.as_bytes());
         Self { finder: Finder::new(text.as_bytes()).into_owned(), step }
     }

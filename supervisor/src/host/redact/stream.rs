@@ -1,5 +1,7 @@
 //! Masks a stream that arrives in pieces.
 
+use serde::{Deserialize, Serialize};
+
 use super::{MASK, Redactor};
 
 /// So many bytes of a secret at the end of a stream are not shown either: whoever wrote them was cut off.
@@ -15,7 +17,25 @@ pub(crate) struct Masker {
     covered: usize,
 }
 
+/// What a masker holds back, for the supervisor's next build.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Held {
+    #[serde(with = "outboard_wire::octets")]
+    held: Vec<u8>,
+    covered: usize,
+}
+
 impl Masker {
+    #[must_use]
+    pub(crate) fn kept(&self) -> Held {
+        Held { held: self.held.clone(), covered: self.covered }
+    }
+
+    #[must_use]
+    pub(crate) fn restore(Held { held, covered }: Held, redactor: Redactor) -> Self {
+        Self { redactor, held, covered }
+    }
+
     #[must_use]
     pub(crate) fn new(redactor: Redactor) -> Self {
         Self { redactor, held: Vec::new(), covered: 0 }

@@ -28,6 +28,16 @@ impl InForce {
         Self { settings, refused: Vec::new() }
     }
 
+    /// For the supervisor's next build.
+    pub(in crate::host) fn parts(&self) -> (&Settings, &[KnownBad]) {
+        (&self.settings, &self.refused)
+    }
+
+    /// What was in force in the build before.
+    pub(in crate::host) fn from_parts(settings: Settings, refused: Vec<KnownBad>) -> Self {
+        Self { settings, refused }
+    }
+
     /// These are refused, and known to be.
     pub(in crate::host) fn refused(&mut self, refused: &[Refused]) {
         self.refused.extend(refused.iter().map(KnownBad::of));

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use outboard_core::plan::{Asks, Difference};
 use outboard_manifest::Manifest;
 use outboard_manifest::digest::digest_of;
+use serde::{Deserialize, Serialize};
 
 use crate::host::diagnose::FileIdentity;
 use crate::host::launch::Launch;
+use crate::host::upgrade::path_text;
 
 /// Programs whose first argument is the program that people mean.
 const INTERPRETERS: [&str; 13] = [
@@ -18,13 +20,14 @@ const INTERPRETERS: [&str; 13] = [
 ];
 
 /// One start. Values of variables are in it as hashes alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fingerprint {
     argv: u64,
     cwd: u64,
     path: u64,
     /// Of `[process] env`.
     env: Box<[(Box<str>, u64)]>,
+    #[serde(with = "path_text")]
     program: PathBuf,
     identity: Option<FileIdentity>,
     /// What an interpreter runs.

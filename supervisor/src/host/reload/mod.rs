@@ -25,6 +25,7 @@ pub(super) use apply::InForce;
 pub use drift::Drift;
 pub(super) use drift::Seen;
 pub(super) use fingerprint::Fingerprint;
+pub(super) use plan::KnownBad;
 pub(crate) use read::Reading;
 
 /// What is asked of a reload.

@@ -180,8 +180,9 @@ fn step(manifest: &Manifest, action: Action) -> Step {
 }
 
 /// A refused file, to be known again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(in crate::host) struct KnownBad {
+    #[serde(with = "crate::host::upgrade::path_text")]
     source: PathBuf,
     text: u64,
     /// For what could not even be read there is no other mark.

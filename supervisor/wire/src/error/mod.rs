@@ -23,6 +23,8 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::encode;
 use crate::json::{member, quoted, with_member};
 use crate::message::RemoteError;
@@ -31,7 +33,7 @@ use crate::message::RemoteError;
 pub const MAX_STDERR: usize = 10;
 
 /// Which of the protocol's errors it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     Unavailable,
     DeadlineExceeded,
@@ -115,7 +117,7 @@ pub struct HostError {
 }
 
 /// How the process ended that had the call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     Code(i32),
     /// `SIGSEGV`, …
