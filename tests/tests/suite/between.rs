@@ -221,6 +221,35 @@ fn a_loop_of_events_is_bounded_and_hurts_nobody() {
     assert_eq!(run.plugin("left")["generation"], 1);
 }
 
+/// A subscriber that does not read misses events, is told how many, and can still be called.
+#[test]
+fn who_does_not_read_misses_events_and_is_told_how_many() {
+    let world = World::new();
+    let script = "on initialize { reply {\"protocolVersion\":1,\"subscribe\":[\"*\"]} }\n\
+                  on event {\n at heard $p.seq $p.missed\n gate go\n}\nserve";
+    world.chaos("slow", script);
+    world.chaos_with("geo", "serve", FREE);
+    let run = world.run();
+    run.active("slow");
+    run.active("geo");
+    let mut client = run.attach("geo");
+    let mut publish = |text: &str| {
+        let event = json!({"topic": "geo.up", "data": {"text": text}});
+        client.call("publish", &event).unwrap()["delivered"].as_u64().unwrap()
+    };
+    let data = "x".repeat(64 << 10);
+    let delivered: u64 = (0..120).map(|_| publish(&data)).sum();
+    assert!((10..110).contains(&delivered), "half of the queue is for events: {delivered} of 120");
+    run.event(|event| event.is("event.dropped", "slow"));
+    let mut slow = run.attach("slow");
+    let call = slow.send("echo", &json!({"n": 1}));
+    world.gates().open_for("go", 200);
+    assert_eq!(slow.answer(call).unwrap().get(), r#"{"n":1}"#, "the other half is for calls");
+    assert_eq!(publish("small"), 1);
+    let last = (0..=delivered).map(|_| world.gates().report("heard").text).last().unwrap();
+    assert_eq!(last, format!("121 {}", 120 - delivered), "number and missed");
+}
+
 #[test]
 fn requests_of_a_plugin_are_bounded() {
     let world = World::new();
