@@ -300,7 +300,8 @@ impl World {
         }
         // A rotated file has its number behind it.
         let stem = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('.');
-        matches!(name, "lock" | "state.json" | "run.json" | "openings.json")
+        let plain = name.trim_end_matches(".unreadable");
+        matches!(plain, "lock" | "state.json" | "run.json" | "openings.json")
             || stem == "events.jsonl"
             || (stem.starts_with("logs/") && stem.ends_with(".jsonl"))
     }

@@ -24,7 +24,7 @@ use super::record::Recorder;
 use super::reload::InForce;
 use super::shared::{KeeperInfo, Shared};
 use super::sink::{Rotation, Sink, replace};
-use super::state_dir::{StateDir, StateDirError};
+use super::state_dir::{Kept, Left, StateDir, StateDirError};
 use super::supervisor::Supervisor;
 use super::upgrade::{Program, Upgrades};
 use super::waiters::Waiters;
@@ -128,7 +128,7 @@ impl Builder {
         let record = Record::new(run);
         // Before the first spawn: whoever finds processes of this run has to know its mark.
         replace(&state_dir.file("run.json"), &serialize_run(&record)).map_err(StartError::Write)?;
-        let kept = state_dir.read_kept();
+        let kept = left(&state_dir, &recorder, "state.json", Kept::parse).unwrap_or_default();
         let mut persist = Persist::new(kept, &before, record, &state_dir, sink.clone());
         let shared = Arc::new(Shared {
             clock,
@@ -192,13 +192,26 @@ fn seed() -> u64 {
     RandomState::new().hash_one(0)
 }
 
+/// What an earlier run left in a file; what makes no sense is said.
+fn left<T>(
+    state_dir: &StateDir,
+    recorder: &Recorder,
+    file: &str,
+    parse: impl FnOnce(&[u8]) -> Option<T>,
+) -> Option<T> {
+    match state_dir.read_left(file, parse) {
+        Left::Nothing => None,
+        Left::Sound(left) => Some(left),
+        Left::SetAside(name) => {
+            recorder.supervisor("state.unreadable", json!({"file": file, "kept_as": name}));
+            None
+        }
+    }
+}
+
 /// Removes what a supervisor that was killed together with its keeper may have left.
 fn reap(state_dir: &StateDir, recorder: &Recorder) {
-    let Some(record) =
-        std::fs::read(state_dir.file("run.json")).ok().as_deref().and_then(parse_run)
-    else {
-        return;
-    };
+    let Some(record) = left(state_dir, recorder, "run.json", parse_run) else { return };
     let report = reap_leftovers(&record, REAP_LIMIT);
     if !report.killed.is_empty() || report.fleet_removed {
         let fields = json!({"n": report.killed.len(), "left": report.left});

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::openings::{self, Openings};
 use super::sink::{Job, Sink, replace};
-use super::state_dir::Kept;
+use super::state_dir::{Kept, VERSION};
 use super::upgrade::path_text;
 use super::view::EventRecord;
 
@@ -214,6 +214,8 @@ impl Persist {
 /// A run's record in its stored form.
 #[derive(Serialize, Deserialize)]
 struct RunFile {
+    #[serde(default)]
+    version: u32,
     run: String,
     boot_id: String,
     machine_id: String,
@@ -225,6 +227,7 @@ struct RunFile {
 /// The stored form of a run's record.
 pub(super) fn serialize_run(record: &Record) -> Vec<u8> {
     let file = RunFile {
+        version: VERSION,
         run: record.run.to_string(),
         boot_id: record.boot_id.clone(),
         machine_id: record.machine_id.clone(),
@@ -237,6 +240,9 @@ pub(super) fn serialize_run(record: &Record) -> Vec<u8> {
 /// The record of an earlier run. `None` when it cannot be read: nothing is killed on the word of such a file.
 pub(super) fn parse_run(bytes: &[u8]) -> Option<Record> {
     let file: RunFile = serde_json::from_slice(bytes).ok()?;
+    if file.version > VERSION {
+        return None;
+    }
     Some(Record {
         run: file.run.parse().ok()?,
         boot_id: file.boot_id,

@@ -46,10 +46,14 @@ impl std::fmt::Display for Holder {
     }
 }
 
+/// The version of what is written here. A file of a later one is not understood, whatever it has in common with this.
+pub(super) const VERSION: u32 = 1;
+
 /// What is kept over runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Kept {
+pub(super) struct Kept {
+    pub(super) version: u32,
     /// The last generation of each plugin.
     pub generations: BTreeMap<String, u64>,
     /// What was learnt about an executable, by launch digest.
@@ -135,16 +139,65 @@ impl StateDir {
         self.path.join(name)
     }
 
-    /// What earlier runs left. What cannot be read is set aside and not trusted.
+    /// What an earlier run left in a file. What makes no sense, or is no plain file, is set aside for whoever wants to see it:
+    /// nothing is done on its word, and no link is followed.
+    pub(super) fn read_left<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Left<T> {
+        let path = self.file(name);
+        let read = || -> io::Result<Vec<u8>> {
+            // O_NONBLOCK: a FIFO without a writer must not hold anybody up.
+            let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+            let file = OpenOptions::new().read(true).custom_flags(flags).open(&path)?;
+            if !file.metadata()?.is_file() {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            let mut bytes = Vec::new();
+            file.take(LARGEST).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        match read() {
+            Ok(bytes) => {
+                if let Some(left) = parse(&bytes) {
+                    return Left::Sound(left);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Left::Nothing,
+            Err(_) => {}
+        }
+        let aside = format!("{name}.unreadable");
+        // Where even this fails the next write replaces it.
+        fs::rename(&path, self.file(&aside)).unwrap_or_default();
+        Left::SetAside(aside)
+    }
+}
+
+/// What an earlier run left.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Left<T> {
+    Nothing,
+    Sound(T),
+    /// It is under this name now.
+    SetAside(String),
+}
+
+/// The largest file that is read; those of a thousand plugins have some 100 KiB.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
+impl Kept {
+    /// Of a file as this version or an older one writes it.
     #[must_use]
-    pub fn read_kept(&self) -> Kept {
-        let path = self.file("state.json");
-        let Ok(bytes) = fs::read(&path) else { return Kept::default() };
-        serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-            // Kept for whoever wants to see it; the next write makes a sound one.
-            fs::rename(&path, self.file("state.json.unreadable")).unwrap_or_default();
-            Kept::default()
-        })
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let kept: Self = serde_json::from_slice(bytes).ok()?;
+        (kept.version <= VERSION).then_some(Self { version: VERSION, ..kept })
+    }
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { version: VERSION, generations: BTreeMap::new(), learnt: BTreeMap::new() }
     }
 }
 
@@ -208,11 +261,18 @@ mod tests {
     fn an_unreadable_state_is_set_aside() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::take(dir.path(), &[]).unwrap();
-        fs::write(state.file("state.json"), "{\"generations\":{\"a\":3},\"from_later\":1}")
-            .unwrap();
-        assert_eq!(state.read_kept().generations["a"], 3);
-        fs::write(state.file("state.json"), "{\"generations\":").unwrap();
-        assert_eq!(state.read_kept(), Kept::default());
+        let read = |text: &str| {
+            fs::write(state.file("state.json"), text).unwrap();
+            state.read_left("state.json", Kept::parse)
+        };
+        let Left::Sound(kept) = read("{\"generations\":{\"a\":3},\"from_later\":1}") else {
+            panic!("what is not known is left out")
+        };
+        assert_eq!(kept.generations["a"], 3);
+        let aside = Left::SetAside("state.json.unreadable".to_owned());
+        assert_eq!(read("{\"generations\":"), aside);
+        assert_eq!(read("{\"version\":999,\"generations\":{}}"), aside);
         assert!(state.file("state.json.unreadable").exists());
+        assert_eq!(state.read_left("state.json", Kept::parse), Left::Nothing);
     }
 }

@@ -62,6 +62,7 @@ pub const EVENTS: &[&str] = &[
     "storm.began",
     "reaper.removed",
     "reaper.skipped",
+    "state.unreadable",
     "config.rejected",
     "config.applied",
     "config.answered",

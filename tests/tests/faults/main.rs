@@ -6,6 +6,7 @@ mod crash;
 mod handshake;
 mod health;
 mod manifest;
+mod security;
 mod spawn;
 mod stderr;
 mod supervisor;

@@ -8,6 +8,7 @@ mod disk;
 mod floods;
 mod keeper;
 mod killed;
+mod left;
 mod output;
 mod reload;
 mod signals;

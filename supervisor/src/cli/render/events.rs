@@ -266,6 +266,14 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
                 count(f.number("n"), "process", "processes")
             ),
         ),
+        "state.unreadable" => (
+            Warn,
+            format!(
+                "{} makes no sense and was not believed; kept as {}",
+                f.text("file"),
+                f.text("kept_as")
+            ),
+        ),
         "config.rejected" => (Error, with("its manifest is refused", "", &f.list("problems"))),
         "config.applied" => {
             (Info, format!("revision {} applied{}", f.text("revision"), asked_by(event)))

@@ -417,6 +417,7 @@ fn every_event_has_words() {
         ("log.dropped", json!({"n": 214})),
         ("clock.stall", json!({"ms": 3_000})),
         ("reaper.removed", json!({"n": 1})),
+        ("state.unreadable", json!({"file": "state.json", "kept_as": "state.json.unreadable"})),
         ("config.rejected", json!({"problems": ["unknown section `restrat` (github.toml:14)"]})),
         ("config.applied", json!({"revision": 8})),
         ("internal.surprise", json!({"state": "backoff", "what": "Drained"})),

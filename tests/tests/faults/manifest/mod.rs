@@ -1,5 +1,6 @@
 //! MAN: manifests that are wrong, and what they leave alone.
 
+mod around;
 mod drift;
 mod file;
 mod half;
