@@ -15,6 +15,9 @@ fn set_aside(run: &Running<'_>) -> Vec<String> {
     events.map(|event| event.text("file").to_owned()).collect()
 }
 
+/// What becomes of a file.
+type Damage = fn(&[u8]) -> Vec<u8>;
+
 #[test]
 fn sup_19_what_cannot_be_read_is_set_aside_and_said() {
     let row = Row::new("SUP-19");
@@ -29,11 +32,11 @@ fn sup_19_what_cannot_be_read_is_set_aside_and_said() {
         value["version"] = json!(999);
         value.to_string().into_bytes()
     };
-    let table: [(&str, Box<dyn Fn(&[u8]) -> Vec<u8>>); 4] = [
-        ("cut short", Box::new(|bytes| bytes[..bytes.len() / 2].to_vec())),
-        ("empty", Box::new(|_| Vec::new())),
-        ("no text", Box::new(|bytes| bytes.iter().map(|byte| byte ^ 0x80).collect())),
-        ("of a later version", Box::new(newer)),
+    let table: [(&str, Damage); 4] = [
+        ("cut short", |bytes| bytes[..bytes.len() / 2].to_vec()),
+        ("empty", |_| Vec::new()),
+        ("no text", |bytes| bytes.iter().map(|byte| byte ^ 0x80).collect()),
+        ("of a later version", newer),
     ];
     let mut generation = 1;
     for (what, damage) in table {
