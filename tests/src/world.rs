@@ -304,6 +304,7 @@ impl World {
         matches!(plain, "lock" | "state.json" | "run.json" | "openings.json")
             || stem == "events.jsonl"
             || (stem.starts_with("logs/") && stem.ends_with(".jsonl"))
+            || (name.starts_with("dossiers/") && name.ends_with(".json"))
     }
 }
 

@@ -69,6 +69,8 @@ pub(crate) const CLASSES: [(Asks, &[&str]); 3] = [
             "calls.idempotent",
             "attach.clients",
             "idle.stop_after",
+            "permissions.call",
+            "permissions.publish",
             "swap.mode",
             "swap.canary.probes",
             "swap.canary.within",
@@ -107,8 +109,6 @@ pub(crate) const CLASSES: [(Asks, &[&str]); 3] = [
             "lsp.settings",
             "lsp.initialization_options",
             "lsp.capabilities",
-            "permissions.call",
-            "permissions.publish",
             // What holds a process is set up before it executes.
             "limits.memory",
             "limits.processes",

@@ -328,6 +328,14 @@ pub(super) struct WhyArgs {
     /// Only the last lines of its standard error
     #[arg(long)]
     pub(super) stderr: bool,
+
+    /// An older failure: 1 is the last, 2 the one before
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "generation")]
+    pub(super) failure: Option<u32>,
+
+    /// The failure of this run of the plugin
+    #[arg(long, value_name = "N")]
+    pub(super) generation: Option<u64>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,15 +7,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod dossier;
 mod errors;
 mod params;
 mod plan;
 mod topics;
 
+pub use dossier::{Direction, Dossier, Frame, LostCall, Why};
 pub use errors::{ErrorData, Refusal, code};
 pub use params::{
-    EventPage, EventsFrom, LogFilter, LogsOf, Nothing, OfPlugin, Reloading, Select, Shutdown,
-    Start, Stopping, TopicsOf,
+    EventPage, EventsFrom, LogFilter, LogsOf, Nothing, OfFailure, OfPlugin, Reloading, Select,
+    Shutdown, Start, Stopping, TopicsOf,
 };
 pub use plan::{Action, Difference, Plan, Reload, Setting, Step};
 pub use topics::{Published, TopicItem};
@@ -92,6 +94,9 @@ pub struct Plugin {
     pub protocol: Option<String>,
     /// What the opening said it offers.
     pub offers: Option<String>,
+    /// The longest gap between careful tries after it was given up, where the gaps grow.
+    #[serde(default)]
+    pub retry_max_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -203,6 +208,9 @@ pub struct Failure {
     pub at: String,
     pub generation: u64,
     pub exit: Option<Exit>,
+    /// For how long it had been active; `null`: it had not been, or it is not known.
+    #[serde(default)]
+    pub up_ms: Option<u64>,
 }
 
 /// How a process ended; a member that is absent does not apply, none at all means that it is not known.
@@ -306,48 +314,6 @@ pub struct Stop {
 pub struct RungTime {
     pub rung: Rung,
     pub ms: u64,
-}
-
-/// The answer to `why`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Why {
-    pub schema: u32,
-    /// The plugin as it is now.
-    pub plugin: Plugin,
-    /// `null`: it has not failed. Its manifest's own problems are in `refused`.
-    pub dossier: Option<Dossier>,
-    /// What is wrong with its manifest, with carets, when that was refused.
-    pub refused: Option<String>,
-}
-
-/// The last failure, with its evidence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Dossier {
-    pub failure: Failure,
-    /// Last lines of stderr, oldest first, redacted.
-    pub stderr: Vec<String>,
-    /// How many lines it wrote to stderr in all.
-    pub stderr_lines: u64,
-    /// What happened in that generation, oldest first.
-    pub timeline: Vec<Event>,
-    /// Calls that ended with it.
-    pub lost: Vec<LostCall>,
-    pub lost_total: u64,
-    /// How the generations before it ended, newest last.
-    pub earlier: Vec<Failure>,
-    pub cpu_ms: Option<u64>,
-    pub peak_kib: Option<u64>,
-    /// Processes of its tree that outlived it and had to be killed; `null`: not known.
-    #[serde(default)]
-    pub swept: Option<u32>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LostCall {
-    pub method: String,
-    pub after_ms: u64,
-    /// Some of it was written: a repeat may do it twice.
-    pub sent: bool,
 }
 
 /// One event. In JSON its own fields stand beside these.

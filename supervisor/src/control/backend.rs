@@ -10,7 +10,7 @@ pub use crate::host::LogQuery;
 use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
     By, Dossier, Drift, EventRecord, LogLine, Outcome, ReloadError, ReloadRequest, Reloaded,
-    SupervisorView, TopicStream,
+    SupervisorView, TopicStream, Which,
 };
 
 /// A running supervisor, as the management API sees it.
@@ -60,6 +60,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// The last failure of a plugin; `None` when it has had none (or does not exist).
     fn why(&self, id: &str) -> Option<Dossier>;
+
+    /// One failure of a plugin, of this run or of an earlier one; `None` when it is not kept.
+    fn dossier(&self, id: &str, which: Which) -> impl Future<Output = Option<Dossier>> + Send;
 
     /// At most `limit` events with a number above `seq`, oldest first.
     fn events_since(&self, seq: u64, limit: usize) -> Vec<Arc<EventRecord>>;

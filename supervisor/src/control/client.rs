@@ -208,7 +208,16 @@ impl ControlClient {
     ///
     /// When there is no such plugin (`not_found`), or no answer in 10 s.
     pub async fn why(&self, id: &str) -> Result<api::Why, ClientError> {
-        self.at_once(self.calls().why(api::OfPlugin { id: id.to_owned() })).await
+        self.failure(api::OfFailure { id: id.to_owned(), ..Default::default() }).await
+    }
+
+    /// One failure of one plugin.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::why`], and when it is not kept (`not_found`).
+    pub async fn failure(&self, of: api::OfFailure) -> Result<api::Why, ClientError> {
+        self.at_once(self.calls().why(of)).await
     }
 
     /// A page of events above `since`, oldest first.

@@ -12,7 +12,7 @@ pub use plan::plan;
 
 use super::{api, note};
 use crate::host::{
-    Dossier, Ended, EventRecord, LogLine, LogSource, LostCall, Outcome, PluginView, Published,
+    Dossier, Ended, EventRecord, Frame, LogLine, LogSource, LostCall, Outcome, PluginView, Published,
     SupervisorView,
 };
 
@@ -105,6 +105,7 @@ pub fn plugin(view: &PluginView, clocks: Clocks) -> api::Plugin {
         manifest: text(&view.manifest),
         protocol: view.protocol.clone(),
         offers: view.offers.clone(),
+        retry_max_ms: view.retry_max.map(millis),
     }
 }
 
@@ -167,6 +168,7 @@ pub(super) fn failure_words(f: &outboard_core::Failure) -> api::Failure {
         at: String::new(),
         generation: f.generation,
         exit: f.exit.as_ref().map(exit),
+        up_ms: None,
     }
 }
 
@@ -232,16 +234,39 @@ fn outcome(o: &Outcome, clocks: Clocks) -> api::Outcome {
 #[must_use]
 pub fn dossier(d: &Dossier, clocks: Clocks) -> api::Dossier {
     api::Dossier {
-        failure: failure(&d.failure, clocks),
+        failure: past(&d.failure, d.at_us, d.up, clocks),
         stderr: d.last_words.clone(),
+        stderr_at: d.words_at.iter().map(|at| rfc3339(*at)).collect(),
         stderr_lines: d.stderr_lines,
         timeline: d.timeline.iter().map(event).collect(),
         lost: d.lost.iter().map(lost).collect(),
         lost_total: d.lost_total,
-        earlier: d.earlier.iter().map(|f| failure(f, clocks)).collect(),
+        frames: d.frames.iter().map(frame).collect(),
+        earlier: d.earlier.iter().map(|f| past(&f.failure, f.at_us, f.up, clocks)).collect(),
         cpu_ms: d.cpu.map(millis),
         peak_kib: d.peak_kib,
         swept: d.swept,
+    }
+}
+
+fn past(
+    f: &outboard_core::Failure,
+    at_us: Option<i64>,
+    up: Option<Duration>,
+    clocks: Clocks,
+) -> api::Failure {
+    let told = failure(f, clocks);
+    api::Failure { at: at_us.map_or(told.at, rfc3339), up_ms: up.map(millis), ..failure_words(f) }
+}
+
+fn frame(frame: &Frame) -> api::Frame {
+    api::Frame {
+        at: rfc3339(frame.at_us),
+        direction: if frame.out { api::Direction::To } else { api::Direction::From },
+        id: frame.id,
+        bytes: frame.bytes,
+        cut: frame.cut,
+        text: frame.text.clone(),
     }
 }
 

@@ -14,7 +14,7 @@ use super::backend::{Backend, LogQuery};
 use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
     By, Dossier, Drift, Ended, EventRecord, LogLine, LogSource, Outcome, Plan, PluginView,
-    ReloadError, ReloadRequest, Reloaded, SupervisorView,
+    ReloadError, ReloadRequest, Reloaded, SupervisorView, Which,
 };
 
 /// 2026-03-01T03:12:04.118Z, in microseconds.
@@ -168,6 +168,10 @@ impl Backend for Fake {
         self.with(|state| state.dossier.clone().filter(|dossier| *dossier.view.snapshot.id == *id))
     }
 
+    async fn dossier(&self, id: &str, _which: Which) -> Option<Dossier> {
+        self.why(id)
+    }
+
     fn events_since(&self, seq: u64, limit: usize) -> Vec<Arc<EventRecord>> {
         self.with(|state| {
             state.journal.iter().filter(|record| record.seq > seq).take(limit).cloned().collect()
@@ -249,6 +253,7 @@ pub(crate) fn active(id: &str, up_secs: u64) -> PluginView {
         clients: 0,
         held_since: None,
         enforced: vec!["cgroup".to_owned()],
+        retry_max: None,
         refused: None,
     }
 }
@@ -291,6 +296,7 @@ pub(crate) fn failed(id: &str) -> PluginView {
     view.snapshot.since = ago(4);
     view.snapshot.generation = 6;
     view.snapshot.restarts = 5;
+    view.retry_max = Some(Duration::from_secs(300));
     view.snapshot.next_try = Some(NOW + Duration::from_secs(11));
     view.snapshot.last_failure =
         Some(failure(Class::Exit, "exit", "it exited", Some(Exit::Code(1))));

@@ -21,7 +21,9 @@ use super::rpc::{ASKING, Pending, Serve, refused, refused_with};
 use super::select::{SelectError, select};
 use super::server::Ending;
 use crate::host::upgrade::{Granted, NoRehearsal, Refused};
-use crate::host::{By, EventRecord, Outcome, ReloadError, ReloadRequest, SupervisorView, Via};
+use crate::host::{
+    By, EventRecord, Outcome, ReloadError, ReloadRequest, SupervisorView, Via, Which,
+};
 use crate::nearest::nearest;
 
 const MOST_EVENTS: usize = 1_000;
@@ -226,11 +228,24 @@ impl<B: Backend> Serve for Methods<B> {
         }
     }
 
-    async fn why(&self, params: api::OfPlugin) -> RpcResult<api::Why> {
+    async fn why(&self, params: api::OfFailure) -> RpcResult<api::Why> {
         let view = self.backend.view();
         let id = one(&view, &params.id)?;
         let clocks = Clocks { wall: wall(), now: view.now };
-        let dossier = self.backend.why(&id);
+        let which = match (params.failure, params.generation) {
+            (_, Some(generation)) => Which::Generation(generation),
+            (Some(n), None) => Which::FromEnd(n),
+            (None, None) => Which::Last,
+        };
+        let dossier = self.backend.dossier(&id, which).await;
+        if dossier.is_none() && which != Which::Last {
+            let what = match which {
+                Which::Generation(n) => format!("no failure of generation {n}"),
+                Which::FromEnd(_) | Which::Last => "no such failure".to_owned(),
+            };
+            let data = api::ErrorData { plugin: Some(id.to_string()), ..Default::default() };
+            return Err(refused_with(&Refusal::NOT_FOUND, format!("{what} of {id} is kept"), data));
+        }
         let now = view.plugins.iter().find(|plugin| plugin.snapshot.id == id);
         let Some(plugin) = now.or(dossier.as_ref().map(|dossier| &dossier.view)) else {
             return Err(unknown(&view, &id, None));

@@ -205,8 +205,8 @@ methods! {
             UPGRADE_NOT_OFFERED, UPGRADE_NOT_STARTED, UPGRADE_HUNG, UPGRADE_CRASHED, UPGRADE_UNREADABLE, CONFLICT
         ];
 
-        /// The last failure of one plugin, with its evidence.
-        why(api::OfPlugin) -> api::Why, or [NOT_FOUND];
+        /// A failure of one plugin with its evidence, of this run of the supervisor or of an earlier one.
+        why(api::OfFailure) -> api::Why, or [NOT_FOUND];
 
         /// A page of events, oldest first.
         events(api::EventPage) -> Vec<api::Event>, or [];

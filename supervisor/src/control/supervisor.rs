@@ -9,7 +9,7 @@ use super::backend::Backend;
 use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
     By, Change, Dossier, Drift, EventRecord, LogLine, LogQuery, Outcome, ReloadError,
-    ReloadRequest, Reloaded, Supervisor, SupervisorView,
+    ReloadRequest, Reloaded, Supervisor, SupervisorView, Which,
 };
 
 impl Backend for Supervisor {
@@ -51,6 +51,10 @@ impl Backend for Supervisor {
 
     fn why(&self, id: &str) -> Option<Dossier> {
         Supervisor::why(self, id)
+    }
+
+    async fn dossier(&self, id: &str, which: Which) -> Option<Dossier> {
+        Supervisor::dossier(self, id, which).await
     }
 
     fn events_since(&self, seq: u64, limit: usize) -> Vec<Arc<EventRecord>> {

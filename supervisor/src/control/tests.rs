@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use super::fake::{self, Fake, active, failed, registered};
 use super::socket::BoundSocket;
 use super::{CONTROL_SOCKET, ClientError, ControlClient, ControlServer, api};
-use crate::host::{Dossier, Ended, LogSource, LostCall};
+use crate::host::{Dossier, Ended, LogSource, LostCall, PastFailure};
 
 struct World {
     dir: tempfile::TempDir,
@@ -163,6 +163,10 @@ async fn why_brings_the_dossier_or_says_that_there_is_none() {
             view: failed("github"),
             last_words: vec!["connect ECONNREFUSED".to_owned()],
             stderr_lines: 13,
+            at_us: None,
+            up: None,
+            words_at: Vec::new(),
+            frames: Vec::new(),
             timeline: vec![fake::event(1, 0, "github", "plugin.spawned", json!({"pid": 8841}))],
             lost: vec![LostCall {
                 method: "tools/call".to_owned(),
@@ -170,7 +174,7 @@ async fn why_brings_the_dossier_or_says_that_there_is_none() {
                 sent: true,
             }],
             lost_total: 1,
-            earlier: vec![failure],
+            earlier: vec![PastFailure { failure, at_us: None, up: None }],
             cpu: Some(Duration::from_millis(1_100)),
             peak_kib: Some(82_944),
             swept: Some(0),

@@ -152,6 +152,7 @@ impl Builder {
             keeper: Mutex::new(KeeperInfo::default()),
             stopped: watch::Sender::new(None),
             sink,
+            dossiers: self.settings.logs.dossiers as usize,
         });
         let keeper = shared.start_keeper(clock.now())?;
         persist.set_fleet(keeper.keeper().containment().fleet.clone(), clock.now());

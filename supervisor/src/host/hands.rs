@@ -261,7 +261,12 @@ impl Dispatcher {
         }
         self.fading.retain(|link| link.strong_count() > 0);
         self.fading.push(Arc::downgrade(&link));
+        let (shared, slot) = (self.shared.clone(), self.slots.get(&key).cloned());
         tokio::spawn(async move {
+            // Whoever starts in its place is on the way by then.
+            if let Some(slot) = slot {
+                shared.keep_failure(&slot, generation);
+            }
             tokio::time::sleep(DRAIN_AFTER_EXIT).await;
             // Whoever outlived it may have spoken last.
             link.finish_words();
@@ -293,7 +298,12 @@ impl Dispatcher {
             return;
         }
         if let Note::Failed(failure) = note {
-            slot.remember_failure(failure.clone());
+            // The link of a start that never came about has none.
+            let link = self.live.get(&key).filter(|live| live.generation == failure.generation);
+            slot.remember_failure(
+                failure.clone(),
+                link.map_or_else(Vec::new, |live| live.link.frames()),
+            );
         }
         if let Note::BecameUnkillable { pid } = note {
             // What the kernel says of it is looked at here: the core reads no files.

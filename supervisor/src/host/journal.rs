@@ -170,7 +170,7 @@ pub fn rfc3339(at_us: i64) -> String {
     jiff::Timestamp::from_microsecond(at_us).map(|t| format!("{t:.6}")).unwrap_or_default()
 }
 
-fn parse(line: &str) -> Option<EventRecord> {
+pub(super) fn parse(line: &str) -> Option<EventRecord> {
     let Value::Object(mut object) = serde_json::from_str(line).ok()? else { return None };
     let seq = object.remove("seq")?.as_u64()?;
     let at: jiff::Timestamp = object.remove("at")?.as_str()?.parse().ok()?;

@@ -48,6 +48,8 @@ pub(super) struct Shared {
     pub(super) keeper: Mutex<KeeperInfo>,
     pub(super) stopped: watch::Sender<Option<End>>,
     pub(super) sink: Arc<super::sink::Sink>,
+    /// Failures kept on the disk for each plugin.
+    pub(super) dossiers: usize,
 }
 
 /// What is known of the keeper in force.

@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,6 +47,8 @@ pub(crate) enum Job {
     Append { file: Arc<Path>, line: Line, limits: Rotation },
     /// Replaces a small file as a whole: written beside it, then renamed, so that old or new is there.
     Replace { file: PathBuf, bytes: Vec<u8> },
+    /// Writes a file beside others, and removes those whose names come first until `keep` are left.
+    Keep { folder: PathBuf, name: String, bytes: Vec<u8>, keep: usize },
     /// Everything before this has been written (or given up).
     Flush(oneshot::Sender<()>),
 }
@@ -98,7 +100,7 @@ impl Job {
         OVERHEAD
             + match self {
                 Self::Append { line, .. } => line.cost(),
-                Self::Replace { bytes, .. } => bytes.len(),
+                Self::Replace { bytes, .. } | Self::Keep { bytes, .. } => bytes.len(),
                 Self::Flush(_) => 0,
             }
     }
@@ -215,6 +217,10 @@ impl<F: Fn(String)> Writer<F> {
             Job::Replace { file, bytes } => {
                 let result = replace(&file, &bytes);
                 self.account(&file, 1, result);
+            }
+            Job::Keep { folder, name, bytes, keep } => {
+                let result = keep_file(&folder, &name, &bytes, keep);
+                self.account(&folder, 1, result);
             }
             Job::Flush(done) => {
                 self.write_all();
@@ -354,6 +360,19 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .open(&temporary)?;
     file.write_all(bytes)?;
     fs::rename(&temporary, path)
+}
+
+/// One more file in a folder that holds so many.
+fn keep_file(folder: &Path, name: &str, bytes: &[u8], keep: usize) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    replace(&folder.join(name), bytes)?;
+    let mut names: Vec<_> =
+        fs::read_dir(folder)?.filter_map(Result::ok).map(|entry| entry.file_name()).collect();
+    names.sort_unstable();
+    for old in names.iter().take(names.len().saturating_sub(keep)) {
+        fs::remove_file(folder.join(old))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

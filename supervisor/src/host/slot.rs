@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::command::Command;
 use super::diagnose::FileIdentity;
 use super::guests::Guests;
+use super::dossier;
 use super::happening::{Happening, Happenings};
 use super::logbook::PluginLog;
 use super::openings::Openings;
@@ -23,7 +24,7 @@ use super::persist::Learnt;
 use super::reload::Fingerprint;
 use super::route::{Answer, HoldLimits, Refusal, Router};
 use super::stats::Stats;
-use super::view::{EventRecord, LostCall};
+use super::view::{EventRecord, Frame, LostCall, PastFailure};
 use super::words::Words;
 
 /// Events of one plugin kept for `why`.
@@ -92,10 +93,13 @@ pub(crate) struct Told {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct History {
     pub timeline: VecDeque<Moment>,
-    pub failures: VecDeque<Failure>,
+    pub failures: VecDeque<PastFailure>,
     /// The last words of the generation that failed last, kept when the next one starts to speak.
     pub last_words: Vec<String>,
+    pub words_at: Vec<i64>,
     pub stderr_lines: u64,
+    /// The last frames of that generation, both ways.
+    pub frames: Vec<Frame>,
     pub lost: Lost,
     pub used: Used,
 }
@@ -385,16 +389,21 @@ impl Slot {
     }
 
     /// Adds a failure, with the words that were heard until then.
-    pub(crate) fn remember_failure(&self, failure: Failure) {
-        let (last_words, lines) = {
+    pub(crate) fn remember_failure(&self, failure: Failure, frames: Vec<Frame>) {
+        let (last_words, words_at, lines) = {
             let words = self.words();
-            (words.last(usize::MAX, |text| self.log.mask(text)), words.total())
+            let last = words.last(usize::MAX, |text| self.log.mask(text));
+            (last, words.times(), words.total())
         };
+        let at_us = self.clock.wall_us();
+        let up = dossier::up_before(&self.timeline(failure.generation), at_us);
         let mut history = self.history();
         if history.failures.len() == FAILURES {
             history.failures.pop_front();
         }
-        history.failures.push_back(failure);
+        history.failures.push_back(PastFailure { failure, at_us: Some(at_us), up });
+        history.frames = frames;
+        history.words_at = words_at;
         history.last_words = last_words;
         history.stderr_lines = lines;
     }

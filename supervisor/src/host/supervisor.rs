@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use outboard_core::{PluginId, StateName};
+use outboard_core::{PluginId, RetryAfter, StateName};
 use outboard_manifest::{Glob, LoadError, Manifest, Set};
 use outboard_wire::CallError;
 use outboard_wire::error::Callee;
@@ -22,7 +23,7 @@ use super::shared::{End, Shared};
 use super::slot::Slot;
 use super::topics::{Listen, Subscription, TopicStream};
 use super::upgrade::{Beside, Freeze, Frozen, Granted, Program, Refused, Request};
-use super::view::{Dossier, EventRecord, LogLine, Outcome, PluginView, SupervisorView};
+use super::view::{EventRecord, LogLine, Outcome, PluginView, SupervisorView};
 
 /// A running supervisor. Cheap to clone; all clones are the same one.
 ///
@@ -286,32 +287,6 @@ impl Supervisor {
         }
     }
 
-    /// The last failure of a plugin; `None` when it has had none, or does not exist.
-    #[must_use]
-    pub fn why(&self, id: &str) -> Option<Dossier> {
-        let slot = self.shared.slot(id)?;
-        let view = plugin_view(&slot, &self.shared);
-        let generation = slot.history().failures.back()?.generation;
-        let timeline = slot.timeline(generation);
-        let history = slot.history();
-        let failure = history.failures.back()?.clone();
-        let lost = Some(&history.lost).filter(|lost| lost.generation == generation);
-        let used = Some(history.used).filter(|used| used.generation == generation);
-        Some(Dossier {
-            last_words: history.last_words.clone(),
-            stderr_lines: history.stderr_lines,
-            timeline,
-            lost: lost.map_or_else(Vec::new, |lost| lost.calls.clone()),
-            lost_total: lost.map_or(0, |lost| lost.total),
-            earlier: history.failures.iter().rev().skip(1).rev().cloned().collect(),
-            cpu: used.map(|used| used.cpu),
-            peak_kib: used.map(|used| used.peak_kib),
-            swept: used.map(|used| used.swept),
-            failure,
-            view,
-        })
-    }
-
     /// The shared part of one plugin: for the attach socket.
     pub(crate) fn slot(&self, id: &str) -> Option<Arc<Slot>> {
         self.shared.slot(id)
@@ -379,7 +354,7 @@ fn unknown(id: &str) -> CallError {
     CallError::unavailable(Callee { plugin: id, generation: 0 }, "not_found")
 }
 
-fn plugin_view(slot: &Slot, shared: &Shared) -> PluginView {
+pub(super) fn plugin_view(slot: &Slot, shared: &Shared) -> PluginView {
     let manifest = slot.manifest();
     let snapshot = slot.snapshot();
     let (in_flight, open) = {
@@ -408,7 +383,16 @@ fn plugin_view(slot: &Slot, shared: &Shared) -> PluginView {
         clients: u32::try_from(slot.guests.count()).unwrap_or(u32::MAX),
         held_since: told.held_since,
         enforced,
+        retry_max: retry_max(manifest.policy.restart.retry_after),
         refused: told.refused,
         snapshot,
+    }
+}
+
+/// The longest gap between careful tries, where they grow at all.
+fn retry_max(after: RetryAfter) -> Option<Duration> {
+    match after {
+        RetryAfter::Growing { initial, max } if max > initial => Some(max),
+        RetryAfter::Growing { .. } | RetryAfter::Never => None,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outboard_core::{Failure, PluginId, Snapshot, StopRecord};
+use serde::{Deserialize, Serialize};
 
 /// One look at the supervisor.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub struct PluginView {
     pub held_since: Option<outboard_core::Time>,
     /// What the kernel holds it with: containment and limits in force.
     pub enforced: Vec<String>,
+    /// The longest gap between careful tries, where they grow.
+    pub retry_max: Option<Duration>,
     /// The manifest's own problems, with carets, when the set's file was refused.
     pub refused: Option<String>,
 }
@@ -83,25 +86,58 @@ pub enum Ended {
 #[derive(Clone, Debug)]
 pub struct Dossier {
     pub failure: Failure,
+    /// When, in microseconds since the Unix epoch; `None` for one whose place on this run's clock is known.
+    pub at_us: Option<i64>,
+    /// For how long it had been active.
+    pub up: Option<Duration>,
     /// The plugin as it is now.
     pub view: PluginView,
     /// Last lines of stderr, oldest first, redacted.
     pub last_words: Vec<String>,
+    /// When each of those was read, in microseconds since the Unix epoch.
+    pub words_at: Vec<i64>,
     pub stderr_lines: u64,
     /// What happened in that generation, oldest first.
     pub timeline: Vec<EventRecord>,
+    /// The last frames both ways, oldest first, redacted.
+    pub frames: Vec<Frame>,
     /// Calls that ended with it: method, milliseconds until it failed, whether it was sent.
     pub lost: Vec<LostCall>,
     pub lost_total: u64,
     /// Ends of the generations before, newest last: to show a pattern.
-    pub earlier: Vec<Failure>,
+    pub earlier: Vec<PastFailure>,
     pub cpu: Option<Duration>,
     pub peak_kib: Option<u64>,
     /// Others of its tree that had to be killed after it.
     pub swept: Option<u32>,
 }
 
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+/// One failure among others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PastFailure {
+    pub failure: Failure,
+    /// As in [`Dossier`].
+    pub at_us: Option<i64>,
+    pub up: Option<Duration>,
+}
+
+/// One frame, as far as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// Microseconds since the Unix epoch, UTC.
+    pub at_us: i64,
+    /// To the plugin; else of the plugin.
+    pub out: bool,
+    /// Of a call of the host's.
+    pub id: Option<u32>,
+    pub bytes: u64,
+    /// There was more than `text`.
+    pub cut: bool,
+    /// To the plugin: method and params; of the plugin: the frame as it came.
+    pub text: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LostCall {
     pub method: String,
     pub after: Duration,

@@ -16,7 +16,12 @@ const BYTES: usize = 32 * 1024;
 const LINE: usize = 4 * 1024;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Line(#[serde(with = "outboard_wire::octets::boxed")] Box<[u8]>);
+struct Line {
+    /// When it was read: microseconds since the Unix epoch.
+    at_us: i64,
+    #[serde(with = "outboard_wire::octets::boxed")]
+    text: Box<[u8]>,
+}
 
 /// A bounded ring of lines of one generation, masked before they came here.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -36,16 +41,16 @@ impl Words {
 
     /// Adds the newest line of `generation`; the oldest make room. What is left of an earlier one, whose pipe is read
     /// for a while longer, is not this one's.
-    pub(crate) fn push(&mut self, generation: u64, line: &[u8]) {
+    pub(crate) fn push(&mut self, generation: u64, at_us: i64, line: &[u8]) {
         if generation != self.generation {
             return;
         }
         let line = &line[..line.len().min(LINE)];
         self.total += 1;
         self.bytes += line.len();
-        self.lines.push_back(Line(line.into()));
+        self.lines.push_back(Line { at_us, text: line.into() });
         while self.lines.len() > LINES || (self.bytes > BYTES && self.lines.len() > 1) {
-            self.bytes -= self.lines.pop_front().map_or(0, |l| l.0.len());
+            self.bytes -= self.lines.pop_front().map_or(0, |l| l.text.len());
         }
     }
 
@@ -53,7 +58,13 @@ impl Words {
     #[must_use]
     pub(crate) fn last(&self, count: usize, mask: impl Fn(String) -> String) -> Vec<String> {
         let skip = self.lines.len().saturating_sub(count);
-        self.lines.iter().skip(skip).map(|line| mask(lossless(&line.0))).collect()
+        self.lines.iter().skip(skip).map(|line| mask(lossless(&line.text))).collect()
+    }
+
+    /// When each of the lines that are kept was read, oldest first: microseconds since the Unix epoch.
+    #[must_use]
+    pub(crate) fn times(&self) -> Vec<i64> {
+        self.lines.iter().map(|line| line.at_us).collect()
     }
 
     /// Lines of this generation, those that made room included.
@@ -71,13 +82,13 @@ mod tests {
     fn the_newest_lines_stay_within_the_bounds() {
         let mut words = Words::of(2);
         for n in 0..100 {
-            words.push(2, format!("line {n}").as_bytes());
-            words.push(1, b"late");
+            words.push(2, n, format!("line {n}").as_bytes());
+            words.push(1, n, b"late");
         }
         assert_eq!(words.last(2, |text| text.to_uppercase()), ["LINE 98", "LINE 99"]);
         assert_eq!((words.last(1000, |t| t).len(), words.total()), (LINES, 100));
         for _ in 0..20 {
-            words.push(2, &[b'x'; 2 * LINE]);
+            words.push(2, 0, &[b'x'; 2 * LINE]);
         }
         assert_eq!(words.last(1000, |t| t).len(), BYTES / LINE);
     }

@@ -88,6 +88,13 @@ fn ended_by(
     assert!(error.data["stderr"].to_string().contains("the last words"), "{error:?}");
     let failure = run.failure(id);
     assert_eq!((failure.text("class"), failure.text("detail")), ("signal", signal), "{failure}");
+    let why = run.control("why", &json!({"id": id})).unwrap();
+    let frames = why["dossier"]["frames"].as_array().unwrap();
+    let of =
+        |direction: &str| frames.iter().rfind(|frame| frame["direction"] == direction).unwrap();
+    let (sent, read) = (of("to")["text"].as_str().unwrap(), of("from")["text"].as_str().unwrap());
+    assert!(sent.starts_with("crash{") || sent.starts_with("take{"), "the last word to it: {sent}");
+    assert!(read.contains("protocolVersion"), "its own last word, its opening: {read}");
     assert_eq!(failure.member("exit"), &json!({"signal": signal, "core": core}), "{failure}");
     run.state(id, "backoff");
     let row = run.plugin(id);

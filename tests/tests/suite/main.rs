@@ -10,6 +10,7 @@ mod broken;
 mod calls;
 mod docs;
 mod doctor;
+mod dossier;
 mod harness;
 mod lifecycle;
 mod management;

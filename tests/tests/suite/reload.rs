@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 /// Keys that only a new process takes; every other one is in force at once. Said here once more, by section: the
 /// supervisor's own table is what is tested.
-const RESTART: [&str; 7] =
-    ["dialect", "process.", "wire.", "mcp.", "lsp.", "limits.", "permissions."];
+const RESTART: [&str; 6] = ["dialect", "process.", "wire.", "mcp.", "lsp.", "limits."];
 
 /// Keys that no manifest can show alone, and why.
 const LEFT_OUT: [&str; 6] = [
@@ -464,6 +463,7 @@ fn whoever_changes_what_is_wanted_is_told() {
     run.cli(&["stop", "geo"]).code(0);
     run.control("start", &json!({"ids": ["geo"]})).unwrap();
     run.cli(&["reload"]).code(0);
+    run.event(|event| event.event == "config.applied");
     let seq = run.events().last().unwrap().seq;
     run.signal(libc::SIGHUP);
     run.event_after(seq, |event| event.event == "config.applied");

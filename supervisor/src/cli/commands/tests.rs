@@ -257,6 +257,10 @@ fn crashed(id: &str) -> Dossier {
         view: failed(id),
         last_words: vec!["one".to_owned(), "two".to_owned()],
         stderr_lines: 2,
+        at_us: None,
+        up: None,
+        words_at: Vec::new(),
+        frames: Vec::new(),
         timeline: Vec::new(),
         lost: Vec::new(),
         lost_total: 0,
@@ -274,7 +278,10 @@ async fn why_can_show_the_last_words_alone() {
     assert_eq!(world.types(&["why", "github", "--stderr"]).await.1, "one\ntwo\n");
     let (exit, text) = world.types(&["why", "github"]).await;
     assert_eq!(exit, Exit::Done);
-    assert!(text.starts_with("github is failed: exit 1. One careful try in 11s.\n"), "{text}");
+    assert!(
+        text.starts_with("github is failed: exit 1. One careful try in 11s, then at"),
+        "{text}"
+    );
 }
 
 fn plan(once_active: Option<Duration>) -> Plan {

@@ -360,6 +360,7 @@ pub(super) fn failure(event: &Event) -> String {
         at: String::new(),
         generation: event.generation,
         exit: f.exit(),
+        up_ms: None,
     })
 }
 

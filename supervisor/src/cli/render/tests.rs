@@ -16,7 +16,7 @@ use crate::control::fake::{
     self, AT_US, NOW, active, ago, failed, failure, line, outcome, registered, supervisor,
 };
 use crate::control::{api, convert::rfc3339};
-use crate::host::{Dossier, Ended, EventRecord, LogSource, LostCall, PluginView};
+use crate::host::{Dossier, Ended, EventRecord, LogSource, LostCall, PastFailure, PluginView};
 
 fn clocks() -> Clocks {
     Clocks { wall: at(0), now: NOW }
@@ -154,7 +154,15 @@ fn happened(ms: i64, plugin: &str, name: &'static str, fields: serde_json::Value
 fn dossier(view: PluginView) -> Dossier {
     let last = view.snapshot.last_failure.clone().unwrap();
     let earlier = (1..=5)
-        .map(|n| outboard_core::Failure { at: ago(4 + n * 5), generation: 6 - n, ..last.clone() })
+        .map(|n| PastFailure {
+            failure: outboard_core::Failure {
+                at: ago(4 + n * 5),
+                generation: 6 - n,
+                ..last.clone()
+            },
+            at_us: None,
+            up: Some(Duration::from_millis(2_900 + n * 40)),
+        })
         .rev()
         .collect();
     Dossier {
@@ -165,6 +173,10 @@ fn dossier(view: PluginView) -> Dossier {
             "Error: connect ECONNREFUSED 127.0.0.1:5432".to_owned(),
         ],
         stderr_lines: 13,
+        at_us: None,
+        up: Some(Duration::from_secs(3)),
+        words_at: Vec::new(),
+        frames: Vec::new(),
         timeline: vec![
             happened(
                 0,
@@ -212,7 +224,7 @@ fn show_why(view: PluginView, change: impl FnOnce(&mut Dossier)) -> String {
         refused: dossier.view.refused.clone(),
         dossier: Some(convert::dossier(&dossier, clocks())),
     };
-    printed(100, |screen| why::why(screen, &answer, at(0)))
+    printed(100, |screen| why::why(screen, &answer, false, at(0)))
 }
 
 #[test]
@@ -264,7 +276,7 @@ fn why_of_a_plugin_that_never_failed_is_one_sentence() {
         refused: None,
     };
     assert_eq!(
-        printed(80, |s| why::why(s, &answer, at(0))),
+        printed(80, |s| why::why(s, &answer, false, at(0))),
         "geo is active, and has not failed.\n"
     );
 }

@@ -7,14 +7,17 @@ use jiff::Timestamp;
 use super::events::describe;
 use super::screen::{Screen, Tone};
 use super::text::{clock, fit, visible};
-use crate::control::api::{Dossier, Event, Failure, Plugin, State, Why};
+use crate::control::api::{Direction, Dossier, Event, Failure, Plugin, State, Why};
 use crate::control::words::{count, failure, span};
 
 /// The column in which the evidence begins.
 const INDENT: usize = 10;
 
-/// The whole dossier. `now` turns "in 11s" into a time of day.
-pub(in crate::cli) fn why(screen: &mut Screen, why: &Why, now: Timestamp) {
+/// Lines of standard error in the timeline; `--stderr` has all that is kept.
+const LINES: usize = 5;
+
+/// The whole dossier. `older`: of a failure that need not be the last one. `now` turns "in 11s" into a time of day.
+pub(in crate::cli) fn why(screen: &mut Screen, why: &Why, older: bool, now: Timestamp) {
     if screen.is_json() {
         screen.json(why);
         return;
@@ -32,15 +35,12 @@ pub(in crate::cli) fn why(screen: &mut Screen, why: &Why, now: Timestamp) {
         }
         return;
     };
-    let after = verdict(plugin, dossier);
-    let is = match plugin.state {
-        State::Backoff => "is in",
-        _ => "is",
-    };
-    let before = format!("{id} {is} ");
-    screen.toned(&before, Tone::of_state(plugin.state), plugin.state.word(), &after);
-    for line in why.refused.iter().flat_map(|text| text.lines()) {
-        screen.line(&format!("  {}", visible(line)));
+    if older {
+        let failed = &dossier.failure;
+        let words = visible(&failure(failed)).into_owned();
+        screen.line(&format!("{id} failed in generation {}: {words}", failed.generation));
+    } else {
+        headline(screen, &id, why, dossier);
     }
     said(screen, dossier);
     for hint in hints(dossier) {
@@ -51,11 +51,27 @@ pub(in crate::cli) fn why(screen: &mut Screen, why: &Why, now: Timestamp) {
     }
     lost(screen, dossier);
     timeline(screen, dossier);
-    if let Some(next) = next(screen, plugin, now) {
-        field(screen, "next", &next);
+    if !older {
+        if let Some(next) = next(screen, plugin, now) {
+            field(screen, "next", &next);
+        }
+        field(screen, "do", &advice(plugin, dossier));
     }
-    field(screen, "do", &advice(plugin, dossier));
     screen.line(&tail(dossier));
+}
+
+fn headline(screen: &mut Screen, id: &str, why: &Why, dossier: &Dossier) {
+    let plugin = &why.plugin;
+    let after = verdict(plugin, dossier);
+    let is = match plugin.state {
+        State::Backoff => "is in",
+        _ => "is",
+    };
+    let before = format!("{id} {is} ");
+    screen.toned(&before, Tone::of_state(plugin.state), plugin.state.word(), &after);
+    for line in why.refused.iter().flat_map(|text| text.lines()) {
+        screen.line(&format!("  {}", visible(line)));
+    }
 }
 
 /// Only what it wrote to standard error.
@@ -86,7 +102,13 @@ pub(in crate::cli) fn verdict(plugin: &Plugin, dossier: &Dossier) -> String {
         (State::Failed, Some(ms)) if dossier.failure.class == "spawn" => {
             format!(": {text}. Its file is looked at again in {}.", millis(ms))
         }
-        (State::Failed, Some(ms)) => format!(": {text}. One careful try in {}.", millis(ms)),
+        (State::Failed, Some(ms)) => {
+            let then = match plugin.retry_max_ms {
+                Some(max) => format!(", then at growing gaps up to {}", millis(max)),
+                None => String::new(),
+            };
+            format!(": {text}. One careful try in {}{then}.", millis(ms))
+        }
         (State::Failed, None) => format!(": {text}. It stays down until it is started."),
         (State::Backoff, Some(ms)) => format!(": {text}. It starts again in {}.", millis(ms)),
         (State::Active | State::Degraded, _) => {
@@ -154,16 +176,43 @@ fn hints(dossier: &Dossier) -> Vec<String> {
 }
 
 fn pattern(dossier: &Dossier) -> Option<String> {
-    let alike = alike(dossier).len();
-    match (alike, dossier.earlier.len()) {
+    let alike = alike(dossier);
+    match (alike.len(), dossier.earlier.len()) {
         (_, 0) => None,
         (0, _) => {
             let before = dossier.earlier.last().map(failure).unwrap_or_default();
             Some(format!("the one before ended otherwise: {}", visible(&before)))
         }
-        (alike, all) if alike == all => Some(format!("all {} ended like this", alike + 1)),
-        (alike, all) => Some(format!("the last {} of {} ended like this", alike + 1, all + 1)),
+        (n, all) if n == all => {
+            Some(format!("all {} ended like this{}", n + 1, regularly(dossier, &alike)))
+        }
+        (n, all) => {
+            let after = regularly(dossier, &alike);
+            Some(format!("the last {} of {} ended like this{after}", n + 1, all + 1))
+        }
     }
+}
+
+/// `, about 3s after they were active`, where each of them lived about as long.
+fn regularly(dossier: &Dossier, alike: &[&Failure]) -> String {
+    let lived = alike.iter().copied().chain([&dossier.failure]).map(|failure| failure.up_ms);
+    let Some(lived) = lived.collect::<Option<Vec<u64>>>() else { return String::new() };
+    let (least, most) =
+        (lived.iter().min().copied().unwrap_or(0), lived.iter().max().copied().unwrap_or(0));
+    if most - least > (most / 2).max(250) {
+        return String::new();
+    }
+    format!(", about {} after they were active", millis(rounded((least + most) / 2)))
+}
+
+/// "About" with one figure that counts.
+fn rounded(ms: u64) -> u64 {
+    let unit = match ms {
+        0..1_000 => 10,
+        1_000..10_000 => 500,
+        _ => 1_000,
+    };
+    (ms + unit / 2) / unit * unit
 }
 
 fn lost(screen: &mut Screen, dossier: &Dossier) {
@@ -194,10 +243,17 @@ fn lost(screen: &mut Screen, dossier: &Dossier) {
     }
 }
 
-fn timeline(screen: &mut Screen, dossier: &Dossier) {
-    let room = screen.width().saturating_sub(INDENT);
-    let mut label = "timeline";
-    let mut open: Option<String> = None;
+/// One line of the timeline.
+struct Moment<'a> {
+    at: &'a str,
+    words: String,
+    /// A step of a start: several share a line, they are one story.
+    step: bool,
+}
+
+/// Events, calls and standard error, on one clock.
+fn moments(dossier: &Dossier) -> Vec<Moment<'_>> {
+    let mut all = Vec::new();
     let mut before = "";
     for event in &dossier.timeline {
         let name = std::mem::replace(&mut before, &event.event);
@@ -205,13 +261,38 @@ fn timeline(screen: &mut Screen, dossier: &Dossier) {
         if event.event == "plugin.failure" && name == "plugin.exited" {
             continue;
         }
-        let Some(told) = told(event) else { continue };
-        let words = format!("{}  {}", clock(&event.at, screen.zone()), visible(&told));
-        // Short steps of a start share a line: they are one story.
+        let Some(words) = told(event) else { continue };
+        all.push(Moment { at: &event.at, words, step: is_step(event) });
+    }
+    for frame in dossier.frames.iter().filter(|frame| frame.direction == Direction::To) {
+        // The opening is told by what came of it.
+        let method = frame.text.split('{').next().unwrap_or_default();
+        if let Some(id) = frame.id.filter(|_| method != "initialize") {
+            all.push(Moment {
+                at: &frame.at,
+                words: format!("call {method} id {id}"),
+                step: false,
+            });
+        }
+    }
+    let lines = dossier.stderr.iter().zip(&dossier.stderr_at);
+    let skipped = dossier.stderr.len().saturating_sub(LINES);
+    for (line, at) in lines.skip(skipped).filter(|(line, _)| !line.trim().is_empty()) {
+        all.push(Moment { at, words: format!("stderr: {}", line.trim()), step: false });
+    }
+    // All of them are of one form, in which the order of texts is that of times.
+    all.sort_by(|a, b| a.at.cmp(b.at));
+    all
+}
+
+fn timeline(screen: &mut Screen, dossier: &Dossier) {
+    let room = screen.width().saturating_sub(INDENT);
+    let mut label = "timeline";
+    let mut open: Option<String> = None;
+    for Moment { at, words, step } in moments(dossier) {
+        let words = format!("{}  {}", clock(at, screen.zone()), visible(&words));
         open = match open.take() {
-            Some(line)
-                if is_step(event) && line.chars().count() + words.chars().count() + 2 < room =>
-            {
+            Some(line) if step && line.chars().count() + words.chars().count() + 2 < room => {
                 Some(format!("{line} · {}", words.replacen("  ", " ", 1)))
             }
             Some(line) => {
@@ -221,9 +302,7 @@ fn timeline(screen: &mut Screen, dossier: &Dossier) {
             }
             None => Some(words),
         };
-        if !is_step(event)
-            && let Some(line) = open.take()
-        {
+        if !step && let Some(line) = open.take() {
             field(screen, label, &fit(&line, room));
             label = "";
         }
@@ -317,6 +396,9 @@ fn tail(dossier: &Dossier) -> String {
     }
     if let Some(kib) = dossier.peak_kib.filter(|_| ran) {
         parts.push(format!("peak {} MiB", kib.div_ceil(1024)));
+    }
+    if !dossier.earlier.is_empty() {
+        parts.push("older: --failure 2".to_owned());
     }
     parts.join(" · ")
 }

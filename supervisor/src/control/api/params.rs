@@ -59,12 +59,18 @@ pub struct Shutdown {
     pub now: Option<bool>,
 }
 
-/// One plugin.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// One failure of one plugin; without more than the `id` the last one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OfPlugin {
+pub struct OfFailure {
     /// Its id; no globs here.
     pub id: String,
+    /// Counted from the end: 1 is the last one, 2 the one before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<u32>,
+    /// That of this run of the plugin.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub generation: Option<u64>,
 }
 
 /// A page of events.

@@ -55,7 +55,7 @@ impl Link {
         let wants_progress = more.as_ref().is_some_and(|more| more.progress.is_some());
         let minted = wants_progress.then(|| Belongs::token(state.peer.next_id()));
         let works = state.dialect.counts_as_work(&method);
-        let State { peer, dialect, .. } = state;
+        let State { peer, dialect, frames, .. } = state;
         let cx = CallCx {
             meta: Meta {
                 progress_token: minted.as_deref(),
@@ -90,6 +90,7 @@ impl Link {
             if waited { peer.readmit(now, new, pending) } else { peer.call(now, new, pending) };
         match accepted {
             Ok(id) => {
+                frames.sent(began, id, &written_method, &written_params);
                 self.kick.notify_one();
                 let differs = matches!(written_params, Cow::Owned(_));
                 if idempotent || differs {

@@ -165,6 +165,9 @@ impl Link {
                 state.last_life = Some(now);
                 match state.peer.resolve(&id) {
                     Resolved::Pending(Answered { id, token: pending, method, .. }) => {
+                        if !matches!(pending.token, Token::Tagged(Tag::Probe { .. })) {
+                            state.frames.read(now, frame);
+                        }
                         match pending.token {
                             Token::Tagged(tag) => {
                                 self.tagged(&mut state, id, tag, outcome.as_ref().map(|raw| *raw))
@@ -202,6 +205,7 @@ impl Link {
                     return;
                 }
                 state.seen = Seen::Frames;
+                state.frames.read(self.clock.now(), frame);
                 if !state.peer.begin_request() {
                     let error = CallError::overloaded(self.callee(), "concurrency");
                     state.peer.answer_error(&id, &error.to_json());
@@ -221,6 +225,7 @@ impl Link {
                 }
                 state.seen = Seen::Frames;
                 self.for_clients(&mut state, &method, params.map_or("", RawValue::get));
+                state.frames.read(self.clock.now(), frame);
                 let inbound = Inbound::Note { method: &method, params };
                 self.to_dialect(&mut state, inbound);
                 let errands = std::mem::take(&mut state.errands);

@@ -7,6 +7,7 @@
 mod again;
 mod calls;
 mod errands;
+mod frames;
 mod inbound;
 mod junk;
 mod kept;
@@ -129,6 +130,7 @@ struct State {
     /// Bytes read from stdout and written to stdin.
     read: u64,
     written: u64,
+    frames: frames::Frames,
     last_life: Option<Time>,
     noise: Noise,
     throttle: Throttle,
@@ -254,6 +256,7 @@ impl Link {
             seen: Seen::Nothing,
             read: 0,
             written: 0,
+            frames: frames::Frames::default(),
             last_life: None,
             noise: Noise::default(),
             throttle: Throttle::default(),

@@ -329,6 +329,9 @@ impl Link {
             Pending { began, caller: Caller::shared(""), token: Token::Tagged(tag), more: None };
         match state.peer.call(now, call, pending) {
             Ok(id) => {
+                if !matches!(tag, Tag::Probe { .. }) {
+                    state.frames.sent(began, id, method, params);
+                }
                 if matches!(tag, Tag::Probe { .. }) {
                     state.probe = Some(Probe { id, written: None });
                 }

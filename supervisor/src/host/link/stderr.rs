@@ -117,7 +117,7 @@ impl Link {
 
     fn said_on_stderr(&self, line: &Line<'_>) {
         // In a flood the file gets a share; the last words are always the newest.
-        self.slot.words().push(self.generation, line.bytes);
+        self.slot.words().push(self.generation, self.recorder.clock.wall_us(), line.bytes);
         if !self.recorder.admits(&self.slot, self.generation) {
             return self.dropped_line(&mut self.state());
         }

@@ -157,7 +157,7 @@ proptest! {
         let mut rest = bytes;
         let mut reads = cuts.iter().cycle();
         let mut sink = |line: super::super::lines::Line<'_>| {
-            words.push(0, line.bytes);
+            words.push(0, 0, line.bytes);
             lines.push(lossless(line.bytes));
         };
         while !rest.is_empty() {
