@@ -12,8 +12,8 @@ pub use plan::plan;
 
 use super::{api, note};
 use crate::host::{
-    Dossier, Ended, EventRecord, Frame, LogLine, LogSource, LostCall, Outcome, PluginView, Published,
-    SupervisorView,
+    Dossier, Ended, EventRecord, Frame, LogLine, LogSource, LostCall, Outcome, PluginView,
+    Published, SupervisorView,
 };
 
 /// The wall clock and the supervisor's monotonic clock, read together: what turns one into the other.
