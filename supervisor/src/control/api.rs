@@ -16,8 +16,8 @@ mod topics;
 pub use dossier::{Direction, Dossier, Frame, LostCall, Why};
 pub use errors::{ErrorData, Refusal, code};
 pub use params::{
-    EventPage, EventsFrom, LogFilter, LogsOf, Nothing, OfFailure, OfPlugin, Reloading, Select,
-    Shutdown, Start, Stopping, TopicsOf,
+    EventPage, EventsFrom, LogFilter, LogsOf, Nothing, OfFailure, Reloading, Select, Shutdown,
+    Start, Stopping, TopicsOf,
 };
 pub use plan::{Action, Difference, Plan, Reload, Setting, Step};
 pub use topics::{Published, TopicItem};

@@ -128,6 +128,8 @@ impl Link {
             seen,
             read,
             written,
+            // The last frames are for the dossier of a failure; the next build begins to keep them anew.
+            frames: _,
             last_life,
             noise,
             throttle,
@@ -233,6 +235,7 @@ impl Link {
             seen: kept.seen,
             read: kept.read,
             written: kept.written,
+            frames: super::frames::Frames::default(),
             last_life: kept.last_life,
             noise: kept.noise,
             throttle: kept.throttle,

@@ -155,6 +155,7 @@ impl Rebuilt {
             keeper: Mutex::new(KeeperInfo::default()),
             stopped: watch::Sender::new(None),
             sink,
+            dossiers: settings.logs.dossiers as usize,
         });
         let keeper = match state.keeper {
             Some(kept) => {
