@@ -1,6 +1,5 @@
 //! One client of `attach.sock`: what it is owed, what it may have open, and what it is told unasked.
 
-use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,10 +12,13 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
-use super::SCRATCH;
 use super::budget::{Budget, Share};
-use crate::host::upgrade::{Descriptors, Fd};
 use crate::host::{Address, Answer, Guest, Listen, Published, Relayed, Subscription};
+
+mod kept;
+mod write;
+
+pub(super) use kept::KeptClient;
 
 /// Answers that may lie here unread before the client is not read from any more. Notifications beyond it are dropped.
 const UNREAD: usize = 1 << 20;
@@ -80,23 +82,6 @@ struct Unwritten {
     written: usize,
 }
 
-/// A client, written down. Questions of the plugin that it has not answered stay behind.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct KeptClient {
-    number: u64,
-    stream: Fd,
-    session: Session,
-    #[serde(with = "outboard_wire::octets")]
-    bytes: Vec<u8>,
-    unwritten: Unwritten,
-    open: usize,
-    over: bool,
-    last_asked: i64,
-    subscribing: Vec<(Id, Box<str>)>,
-    missed: Missed,
-    heard: u64,
-}
-
 impl Out {
     /// Bytes that the client has not read.
     fn owed(&self) -> usize {
@@ -140,76 +125,6 @@ pub(super) struct CutOff {
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 impl Client {
-    /// All that it is. Sound only while its writer does not run: that puts down what it holds before it waits.
-    ///
-    /// # Errors
-    /// No descriptor is to be had.
-    pub(super) fn kept(&self, fds: &mut Descriptors) -> io::Result<KeptClient> {
-        let (stream, session) = (fds.hold(&self.stream)?, self.session().clone());
-        let out = self.out();
-        Ok(KeptClient {
-            number: self.number,
-            stream,
-            session,
-            bytes: out.bytes.clone(),
-            unwritten: out.unwritten.clone(),
-            open: out.open,
-            over: out.over,
-            last_asked: out.last_asked,
-            subscribing: out.subscribing.clone(),
-            missed: out.missed,
-            heard: out.heard,
-        })
-    }
-
-    /// The client where it was.
-    ///
-    /// # Errors
-    /// Its descriptor is not there, or the runtime refuses it.
-    pub(super) fn restore(
-        kept: KeptClient,
-        fds: &mut Descriptors,
-        budget: &Budget,
-    ) -> io::Result<Self> {
-        NUMBERS.fetch_max(kept.number + 1, Ordering::Relaxed);
-        let stream = UnixStream::from_std(fds.take(kept.stream)?.into())?;
-        let out = Out {
-            writing: kept.unwritten.bytes.len().saturating_sub(kept.unwritten.written),
-            bytes: kept.bytes,
-            unwritten: kept.unwritten,
-            open: kept.open,
-            over: kept.over,
-            last_asked: kept.last_asked,
-            subscribing: kept.subscribing,
-            missed: kept.missed,
-            heard: kept.heard,
-            counted: budget.share(),
-            ..Out::default()
-        };
-        Ok(Self {
-            number: kept.number,
-            stream,
-            out: Mutex::new(out),
-            session: Mutex::new(kept.session),
-            kick: Notify::new(),
-            room: Notify::new(),
-        })
-    }
-
-    /// From now on nothing here touches the connection.
-    pub(super) fn go_elsewhere(&self) {
-        self.out().elsewhere = true;
-        self.kick.notify_one();
-    }
-
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    pub(super) fn is_elsewhere(&self) -> bool {
-        self.out().elsewhere
-    }
-
     pub(super) fn new(stream: UnixStream, budget: &Budget) -> Self {
         let out = Out { counted: budget.share(), ..Out::default() };
         Self {
@@ -361,70 +276,6 @@ impl Client {
     /// How many notifications it missed since this was last asked.
     pub(super) fn take_missed(&self) -> u64 {
         std::mem::take(&mut self.out().missed.all)
-    }
-
-    /// Writes what it is owed. Whenever this waits, what it holds lies in the client: see [`Client::kept`].
-    pub(super) async fn write(self: Arc<Self>) {
-        let mut now = self.pick_up();
-        loop {
-            while now.written < now.bytes.len() {
-                match self.stream.try_write(&now.bytes[now.written..]) {
-                    Ok(n) => {
-                        now.written += n;
-                        let left = now.bytes.len() - now.written;
-                        if left > SCRATCH {
-                            self.out().wrote_down_to(left);
-                        }
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.out().unwritten = now;
-                        match tokio::time::timeout(STALLED, self.stream.writable()).await {
-                            Ok(Ok(())) => {}
-                            Ok(Err(_)) => return self.out().close(),
-                            Err(_) => self.stalled(),
-                        }
-                        if self.is_elsewhere() {
-                            return;
-                        }
-                        now = self.pick_up();
-                    }
-                    Err(_) => return self.out().close(),
-                }
-            }
-            now.written = 0;
-            now.bytes.clear();
-            if now.bytes.capacity() > 4 * SCRATCH {
-                now.bytes = Vec::new();
-            }
-            let (room, wait) = {
-                let mut out = self.out();
-                out.wrote_down_to(0);
-                if out.elsewhere || (out.bytes.is_empty() && out.over) {
-                    return;
-                }
-                std::mem::swap(&mut now.bytes, &mut out.bytes);
-                out.writing = now.bytes.len();
-                (std::mem::take(&mut out.starved), now.bytes.is_empty())
-            };
-            if room {
-                self.room.notify_one();
-            }
-            if wait {
-                self.kick.notified().await;
-            }
-        }
-    }
-
-    fn pick_up(&self) -> Unwritten {
-        std::mem::take(&mut self.out().unwritten)
-    }
-
-    /// It has read nothing for a long time. As long as little is owed, that is its own affair.
-    fn stalled(&self) {
-        let mut out = self.out();
-        if out.owed() > UNREAD {
-            self.cut_off(&mut out, "stalled");
-        }
     }
 }
 
