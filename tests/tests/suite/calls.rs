@@ -197,6 +197,38 @@ fn while_one_careful_try_is_made_new_calls_wait_for_its_probe() {
 }
 
 #[test]
+fn what_a_full_pipe_did_not_take_goes_to_the_next_run() {
+    let world = World::new();
+    let script = "generation 1 {\n on deaf {\n at deaf\n pause\n }\n}\nserve";
+    world.chaos_with("geo", script, AT_ONCE);
+    let run = world.run();
+    run.active("geo");
+    let mut client = run.attach("geo");
+    let deaf = client.send("deaf", &json!({}));
+    let pid = world.gates().report("deaf").pid;
+    let params = |n: u32| format!("{{\"n\":{n},\"text\":\"{}\"}}", "x".repeat(10 << 10));
+    let calls: Vec<u64> = (0..40).map(|n| client.send_raw("echo", &params(n))).collect();
+    wait_until("all are accepted", || run.plugin("geo")["in_flight"] == 41);
+    wait_until("the pipe is full", || outboard_tests::pipes::unread_input(pid) >= 50 << 10);
+    world.witness().signal(pid, libc::SIGKILL);
+    assert_eq!(client.answer(deaf).unwrap_err().code, -31003);
+    let mut answered = 0;
+    for (n, call) in (0..).zip(calls) {
+        match client.answer(call) {
+            Ok(result) => {
+                assert_eq!(result.get(), params(n));
+                answered += 1;
+            }
+            Err(error) => {
+                let sent = (error.code, &error.data["sent"]) == (-31003, &json!(true));
+                assert!(sent, "what was not sent is not lost: {n}: {error:?}");
+            }
+        }
+    }
+    assert!(answered >= 30, "a pipe holds 64 KiB, so most were never written: {answered}");
+}
+
+#[test]
 fn whoever_interrupts_a_call_on_the_command_line_cancels_it() {
     let world = World::new();
     let opening = opens_with(r#""supports":{"cancel":true}"#);

@@ -115,7 +115,10 @@ impl Link {
         let settled = {
             let mut state = self.state();
             state.accepting = false;
-            state.peer.settle_all(false)
+            // With the pipe full, the writer has put down here what it could not write.
+            let State { peer, unwritten, .. } = &mut *state;
+            self.keep_calls_in(peer, &unwritten.bytes);
+            peer.settle_all(false)
         };
         let last_words = self.slot.words().last(10, |text| self.slot.log.mask(text));
         let now = self.clock.now();

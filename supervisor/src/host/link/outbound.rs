@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use outboard_core::{Detail, Event, Time};
 use outboard_wire::dialect::{Ask, OpenCx, OpenRetry, Tag};
-use outboard_wire::peer::{Expired, NewCall, Refusal};
+use outboard_wire::peer::{Expired, NewCall, Peer, Refusal};
 use outboard_wire::{CallError, Id};
 use tokio::net::unix::pipe;
 
@@ -160,9 +160,13 @@ impl Link {
     /// The pipe takes no more. What was meant for it and did not even begin to go is kept: it may go to the next
     /// generation.
     fn keep_unwritten(&self, buffer: &[u8]) {
-        let mut state = self.state();
-        let bound = state.peer.limits().queue_bytes;
-        state.peer.each_unwritten(buffer, |pending, method, params| {
+        self.keep_calls_in(&mut self.state().peer, buffer);
+    }
+
+    /// Keeps the calls in what the writer took of which nothing is written.
+    pub(super) fn keep_calls_in(&self, peer: &mut Peer<Pending>, buffer: &[u8]) {
+        let bound = peer.limits().queue_bytes;
+        peer.each_unwritten(buffer, |pending, method, params| {
             let more = pending.more.get_or_insert_default();
             if more.given.is_none() {
                 more.given = self.keeping.keep(method.into(), params, bound);
