@@ -108,6 +108,14 @@ pub(super) struct RunArgs {
     /// How long the end may take at most; every step of every stop shrinks to fit [default: shutdown_cap]
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub(super) shutdown_timeout: Option<Duration>,
+
+    /// End once no client has been attached for so long
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub(super) linger: Option<Duration>,
+
+    /// Leave the session of whoever starts it
+    #[arg(long, hide = true)]
+    pub(super) background: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -209,6 +217,25 @@ pub(super) struct AttachArgs {
     /// How long the client's opening is held while its plugin starts for the first time: many give up at 30s
     #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "25s")]
     pub(super) wait: Duration,
+
+    /// Start a supervisor on this folder when none is running
+    #[arg(long, value_name = "DIR")]
+    pub(super) autostart: Option<PathBuf>,
+
+    /// How long that supervisor goes on after the last client has left, or forever
+    #[arg(long, value_name = "SPAN", value_parser = parse_linger, default_value = "10m")]
+    pub(super) linger: Linger,
+}
+
+/// How long a supervisor outlives its last client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Linger {
+    For(Duration),
+    Forever,
+}
+
+fn parse_linger(text: &str) -> Result<Linger, String> {
+    if text == "forever" { Ok(Linger::Forever) } else { parse_span(text).map(Linger::For) }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -137,6 +137,7 @@ const ROOMS: [Room; 7] = [
         at_home: &[
             ("commands/run", "crate::host", "`run` is itself the supervisor"),
             ("commands/launch", "crate::host", "and this is how it begins"),
+            ("commands/attach", "process::Command", "a supervisor is started here, and no plugin"),
             ("commands/doctor", "outboard_keeper", "`doctor` tries the keeper on this machine"),
         ],
     },

@@ -14,6 +14,7 @@ use crate::cli::exit::Exit;
 use crate::cli::render::Screen;
 use crate::cli::render::run::Expected;
 use crate::cli::trouble::Trouble;
+use crate::control::attach::Attached;
 use crate::control::socket::BindError;
 use crate::control::upgrade::{Handover, HandoverError, Leave, grant};
 use crate::control::{AttachServer, ControlServer};
@@ -24,6 +25,10 @@ use crate::host::{
 
 /// Is the supervisor, from its start or from where another image stopped, until it ends or another image goes on.
 pub(super) fn run(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Ended {
+    if args.background {
+        // It fails for the leader of a session, which has what is wanted.
+        nix::unistd::setsid().map(drop).unwrap_or_default();
+    }
     let mut begin = match Handover::inherited().map_err(no_handover)? {
         Some(handover) => Begin::GoOn(Box::new(handover)),
         None => Begin::Afresh,
@@ -87,6 +92,10 @@ async fn serve(
     let Up { supervisor, mut control, attach, expected, watches, mut fresh } = up;
     let reloading = tokio::spawn(reload_on_hangup(supervisor.clone()));
     let watching = (args.watch || watches).then(|| tokio::spawn(watch(supervisor.clone())));
+    let lingering = args.linger.map(|linger| {
+        let (supervisor, clients) = (supervisor.clone(), attach.clients());
+        tokio::spawn(end_when_unused(supervisor, clients, linger))
+    });
     let left = loop {
         let plan = Plan::new(args, expected.clone(), screen);
         let leave = Leave::of(&control, &attach);
@@ -120,6 +129,9 @@ async fn serve(
     reloading.abort();
     if let Some(watching) = watching {
         watching.abort();
+    }
+    if let Some(lingering) = lingering {
+        lingering.abort();
     }
     drop(attach);
     control.stop().await;
@@ -275,4 +287,17 @@ fn no_socket(error: BindError) -> Trouble {
         }
         BindError::Io { source, .. } => Trouble::new(Exit::Usage, what).cause(source.to_string()),
     }
+}
+
+/// Looks taken in the time that a supervisor outlives its last client.
+const LOOKS: u32 = 20;
+
+/// Ends the supervisor once no client has been attached for so long.
+async fn end_when_unused(supervisor: Supervisor, clients: Attached, linger: Duration) {
+    let mut unused = 0;
+    while unused < LOOKS {
+        tokio::time::sleep(linger / LOOKS).await;
+        unused = if clients.count() == 0 { unused + 1 } else { 0 };
+    }
+    supervisor.shutdown_all(false).await;
 }

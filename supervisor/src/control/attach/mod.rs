@@ -70,6 +70,20 @@ pub struct AttachServer {
     seats: Arc<Seats>,
 }
 
+/// The clients that a server has.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    seats: Arc<Seats>,
+}
+
+impl Attached {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.seats.all().len()
+    }
+}
+
 impl AttachServer {
     /// Binds the attach socket in the state directory and serves it on the current runtime.
     ///
@@ -94,6 +108,12 @@ impl AttachServer {
             })?;
         let accepting = tokio::spawn(accept(listener, supervisor, Arc::clone(&seats), budget));
         Ok(Self { socket, accepting, seats })
+    }
+
+    /// The clients that it has.
+    #[must_use]
+    pub fn clients(&self) -> Attached {
+        Attached { seats: Arc::clone(&self.seats) }
     }
 
     /// Where the socket is.

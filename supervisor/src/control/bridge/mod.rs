@@ -6,8 +6,6 @@
 
 mod mirror;
 mod stdio;
-#[cfg(test)]
-mod tests;
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -51,23 +49,6 @@ pub struct Setup {
 pub trait Starter {
     /// Starts a supervisor if none serves the state directory; returns when one does.
     fn ensure(&mut self, within: Duration) -> impl Future<Output = Result<(), AttachError>>;
-
-    /// Whether it starts any at all.
-    fn starts(&self) -> bool;
-}
-
-/// For bridges that start nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct StartsNone;
-
-impl Starter for StartsNone {
-    async fn ensure(&mut self, _within: Duration) -> Result<(), AttachError> {
-        Ok(())
-    }
-
-    fn starts(&self) -> bool {
-        false
-    }
 }
 
 /// Serves one client until it leaves.

@@ -1,5 +1,7 @@
 //! Many clients on one plugin, through `outboard attach`: what they share, what they must not, and what outlives what.
 
+mod crowd;
+mod foreign;
 mod opening;
 mod restart;
 mod sharing;

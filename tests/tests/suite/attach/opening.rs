@@ -104,3 +104,21 @@ fn an_opening_is_remembered_over_runs_and_forgotten_with_its_file() {
     world.gates().open("go");
     run.active_above("files", 2);
 }
+
+#[test]
+fn two_clients_at_once_start_one_supervisor_which_ends_after_the_last_of_them() {
+    let world = World::new();
+    world.chaos_with("files", &format!("{SERVER}\nserve mcp"), MCP);
+    let folder = world.manifests().display().to_string();
+    let args = ["files", "--autostart", &folder, "--linger", "200ms"];
+    let mut clients = [(); 2].map(|()| Bridge::start(&world, "", &args));
+    for client in &mut clients {
+        let opened = client.open_mcp("{}");
+        assert_eq!(opened["result"]["serverInfo"]["name"], "chaos", "{opened}");
+    }
+    let status = world.cli(&["status", "--json"]).code(0).json();
+    assert_eq!(status["plugins"][0]["clients"], 2, "one supervisor has both: {status}");
+    drop(clients);
+    // That nothing is left of it is what the end of the world asserts.
+    world.assert_nothing_runs();
+}
