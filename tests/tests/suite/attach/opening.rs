@@ -83,6 +83,9 @@ fn an_opening_is_remembered_over_runs_and_forgotten_with_its_file() {
         opened["result"]["serverInfo"]["name"], "chaos",
         "the plugin has said nothing: {opened}"
     );
+    client.send("9", "ping", "{}");
+    client.answer("9");
+    // Now the supervisor knows that the client is ready for notices.
     client.send("1", "work", r#"{"a":1}"#);
     world.gates().open("go");
     let mut heard = Vec::new();
