@@ -1,4 +1,4 @@
-//! The bundled Rust plugin: `echo` gives back what it gets, `sleep` takes its time, `fail` fails.
+//! The bundled Rust plugin: `echo` gives back what it gets, `sleep` takes its time, `linger` says who answers, `fail` fails.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     Plugin::new("echo", env!("CARGO_PKG_VERSION"))
         .idempotent_method("echo", |params: Raw, _| Ok(params))
         .method("sleep", sleep)
+        .method("linger", linger)
         .method("fail", fail)
         .run()
 }
@@ -21,6 +22,13 @@ fn sleep(params: Value, call: &Call) -> Result<Value, Error> {
         return Err(Error::cancelled());
     }
     Ok(json!({ "slept": ms }))
+}
+
+/// `{"ms": 20, "n": 5}`: after that time, what was asked and which run of the plugin answers it.
+fn linger(params: Value, call: &Call) -> Result<Value, Error> {
+    sleep(params.clone(), call)?;
+    let generation = std::env::var("OUTBOARD_GENERATION").unwrap_or_default();
+    Ok(json!({ "asked": params["n"], "generation": generation }))
 }
 
 /// `{"code": 7, "message": "out of ink"}`: an error of the plugin's own, as a vendor's code would give.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::PluginId;
+use crate::policy::{PluginId, SwapMode};
 use crate::snapshot::{HealthName, Phase, StateName, StopRecord};
 use crate::time::Time;
 use crate::word::{self, Word};
@@ -137,6 +137,8 @@ impl Event {
 pub enum StopReason {
     Stop,
     Restart,
+    /// Another version serves from now on: what is in flight here, written or not, is still answered here.
+    Swap,
     Config,
     HostExit,
 }
@@ -234,9 +236,13 @@ pub enum Seen {
 #[must_use = "an effect nobody runs is a lost order"]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Start a process for this generation and write the dialect's opening.
+    /// Start a process of this version for this generation and write the dialect's opening.
     /// Answered by `Refused`, `SpawnFailed`, or `Spawned` and `Execed`.
-    Spawn { generation: u64 },
+    Spawn { generation: u64, version: Version },
+    /// The next version of a swap is the one in force from now on.
+    Adopt,
+    /// The next version of a swap is not wanted any more; the one in force stays.
+    Discard,
     /// Send one probe; `second` asks for the kind that is not the dialect's usual one. The dialect keeps which one that
     /// is: the one that was answered.
     Probe { second: bool },
@@ -252,6 +258,14 @@ pub enum Effect {
     LookAtFile,
     /// Something happened that people and logs should know.
     Note(Note),
+}
+
+/// Which of the versions that the host knows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Version {
+    InForce,
+    /// The one that a swap brought, until it is adopted or discarded.
+    Next,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -308,6 +322,17 @@ pub enum Class {
     Dependency,
     /// The keeper died with its plugins; not the plugin's fault.
     Keeper,
+}
+
+/// What became of a swap; each has exactly one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Generation `to` serves, and `from` leaves.
+    Switched { from: u64, to: u64 },
+    /// The old version serves on, or comes back.
+    RolledBack { why: String },
+    /// What is wanted of the plugin changed meanwhile.
+    Abandoned { why: String },
 }
 
 /// A failure as status, `why` and events tell it.
@@ -377,6 +402,26 @@ pub enum Note {
         on: Vec<PluginId>,
     },
     StormBegan,
+    /// Another version is to take over from the generation that this is told of.
+    SwapStarted {
+        mode: SwapMode,
+    },
+    /// The new version is active: its canary probes begin.
+    SwapActive {
+        after: Duration,
+    },
+    /// One canary probe was answered, or not in time.
+    SwapCanary {
+        probe: u32,
+        of: u32,
+        answered: bool,
+        took: Duration,
+    },
+    SwapJudged(Verdict),
+    /// Nothing of the loser is left, or nothing can be done about it.
+    SwapDone {
+        took: Duration,
+    },
     ClockStalled {
         late: Duration,
     },

@@ -7,7 +7,8 @@
 //!
 //! - [`Event`], [`Effect`], [`Note`], [`Snapshot`]: the closed vocabulary.
 //! - [`Fleet`]: owns every plugin; order of start and stop, turns, the storm guard, the stop of everything.
-//! - `plugin` and `lifecycle/*`: one plugin; one file per state, each with its answer to every event.
+//! - `owner`, `swap`: one plugin, which has one life, or two while one version takes over from another.
+//! - `plugin` and `lifecycle/*`: one life; one file per state, each with its answer to every event.
 //! - `restart`, `health`, `ladder`: the policies that several states share.
 //! - `timer`: a deadline that knows how late it ran, because on a stalled host late is not dead.
 //!
@@ -25,23 +26,26 @@
 #![deny(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
 mod event;
+mod exit;
 mod fleet;
 mod health;
 mod ladder;
 mod lifecycle;
+mod owner;
 pub mod plan;
 mod plugin;
 mod policy;
 mod restart;
 mod rng;
 mod snapshot;
+mod swap;
 mod table;
 mod time;
 mod timer;
 pub mod word;
 
 pub use event::*;
-pub use fleet::{Effects, Fleet, Key};
+pub use fleet::{Effects, Fleet, Key, NoSwap, Swapping};
 pub use policy::*;
 pub use snapshot::*;
 pub use table::state_table;

@@ -1,4 +1,4 @@
-//! One plugin: what is wanted of it, what it is, and what is remembered over its generations.
+//! What is wanted of a plugin, and what is remembered of it over its generations: what every state works with.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -6,17 +6,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{
-    Class, Detail, Effect, Event, Exit, Failure, Note, Route, Saying, Settle, Unavailable,
+    Class, Detail, Effect, Event, Exit, Failure, Note, Route, Saying, Settle, Unavailable, Version,
 };
+use crate::exit::tell_exit;
 use crate::fleet::{Effects, Key};
 use crate::ladder::From;
 use crate::lifecycle::{Failed, Registered, Starting, State, Stopping};
 use crate::policy::{PluginId, Policy, RestartWhen, WhileRestarting};
 use crate::restart::{After, Facts, GivenUp, Memory, decide};
 use crate::rng::Rng;
-use crate::snapshot::{Snapshot, StateName, StopRecord};
+use crate::snapshot::{StateName, StopRecord};
 use crate::time::Time;
-use crate::timer::Timer;
 
 /// What an operator wants; observations never change it, but a lazy plugin that has finished rests again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,10 @@ pub(crate) enum Wanted {
 pub(crate) struct Cx<'a> {
     pub(crate) now: Time,
     pub(crate) key: Key,
+    /// Whom the effects are about: the generation of the life that is being changed.
+    pub(crate) generation: u64,
+    /// The highest generation that this plugin has had.
+    pub(crate) highest: u64,
     pub(crate) rng: &'a mut Rng,
     pub(crate) effects: &'a mut Effects,
     /// Everything stops: nothing starts any more.
@@ -48,11 +52,25 @@ impl<'a> Cx<'a> {
         effects: &'a mut Effects,
         squeeze: Option<f64>,
     ) -> Self {
-        Self { now, key, rng, effects, closing: squeeze.is_some(), squeeze: squeeze.unwrap_or(1.0) }
+        let (closing, squeeze) = (squeeze.is_some(), squeeze.unwrap_or(1.0));
+        Self { now, key, generation: 0, highest: 0, rng, effects, closing, squeeze }
+    }
+
+    /// For a change of one plugin, about the life that serves.
+    pub(crate) fn of(
+        plugin: &crate::owner::Plugin,
+        now: Time,
+        key: Key,
+        rng: &'a mut Rng,
+        effects: &'a mut Effects,
+        squeeze: Option<f64>,
+    ) -> Self {
+        let cx = Self::new(now, key, rng, effects, squeeze);
+        Self { generation: plugin.common.generation, highest: plugin.highest, ..cx }
     }
 
     pub(crate) fn emit(&mut self, effect: Effect) {
-        self.effects.push((self.key, effect));
+        self.effects.push((self.key, self.generation, effect));
     }
 
     pub(crate) fn note(&mut self, note: Note) {
@@ -85,7 +103,22 @@ pub(crate) struct Common {
     pub(crate) last_stop: Option<StopRecord>,
     /// Why the state last changed.
     pub(crate) reason: Cow<'static, str>,
-    route: Route,
+    /// Where calls were last sent; `None` for the second life of a swap, which has no route of its own.
+    pub(crate) route: Option<Route>,
+    pub(crate) part: Part,
+    /// What is started.
+    pub(crate) version: Version,
+}
+
+/// What a swap makes of a life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Part {
+    /// It serves, and is restarted by its policy.
+    Serving,
+    /// `exclusive`: the old version makes room or comes back. Calls wait for that, whatever the manifest says.
+    Paused,
+    /// A new version, not proven yet: its first failure is its end.
+    OnTrial,
 }
 
 /// What is known of the living generation, from the order to spawn it on.
@@ -103,19 +136,41 @@ pub(crate) struct Run {
 }
 
 impl Common {
+    pub(crate) fn new(id: PluginId, policy: Policy, generation: u64) -> Self {
+        Self {
+            id,
+            policy,
+            wanted: Wanted::Down,
+            generation,
+            restart: Memory::default(),
+            stretch: Stretch::default(),
+            verdict: false,
+            last_failure: None,
+            last_stop: None,
+            reason: Cow::Borrowed(""),
+            route: Some(Route::Refuse(Unavailable::Down)),
+            part: Part::Serving,
+            version: Version::InForce,
+        }
+    }
+
     /// Sends calls elsewhere, if that is a change.
     pub(crate) fn set_route(&mut self, route: Route, cx: &mut Cx<'_>) {
-        if self.route != route {
-            self.route = route.clone();
+        if let Some(before) = &mut self.route
+            && *before != route
+        {
+            before.clone_from(&route);
             cx.emit(Effect::Route(route));
         }
     }
 
     /// Calls wait or are refused, as the manifest has it.
     pub(crate) fn unavailable(&self, why: Unavailable) -> Route {
-        match self.policy.while_restarting {
-            WhileRestarting::Wait => Route::Hold(why),
-            WhileRestarting::Fail => Route::Refuse(why),
+        match (self.part, self.policy.while_restarting) {
+            (Part::Paused | Part::OnTrial, _) | (Part::Serving, WhileRestarting::Wait) => {
+                Route::Hold(why)
+            }
+            (Part::Serving, WhileRestarting::Fail) => Route::Refuse(why),
         }
     }
 
@@ -153,7 +208,7 @@ impl Common {
 
     /// Nothing of a generation is left: on to what was decided, if it is still wanted.
     pub(crate) fn resume(&mut self, after: After, cx: &mut Cx<'_>) -> State {
-        if self.wanted != Wanted::Up || cx.closing {
+        if self.wanted != Wanted::Up || cx.closing || self.part == Part::OnTrial {
             return State::Registered(Registered::Resting);
         }
         match after {
@@ -275,168 +330,5 @@ impl Common {
     /// A pair of state and event that cannot happen did; said, and nothing else.
     pub(crate) fn surprised(&self, state: StateName, event: &Event, cx: &mut Cx<'_>) {
         cx.note(Note::Surprised { state, event: event.name() });
-    }
-}
-
-/// The class of an end that nobody asked for, and its words.
-pub(crate) fn tell_exit(exit: &Exit, run: &Run) -> (Class, Detail) {
-    let (class, detail, mut message) = match exit {
-        Exit::Code(crate::restart::DO_NOT_RESTART) => {
-            (Class::Exit, "do-not-restart", "exit 125".to_owned())
-        }
-        Exit::Code(code) => (Class::Exit, "unasked", format!("exit {code}")),
-        Exit::Signal { name, core: true } => (Class::Signal, *name, format!("{name}, core dumped")),
-        Exit::Signal { name, core: false } => (Class::Signal, *name, (*name).to_owned()),
-        Exit::Oom => (Class::Oom, "memory", "killed for memory".to_owned()),
-        Exit::Unknown => (Class::Exit, "unknown", "ended, nobody knows how".to_owned()),
-    };
-    if !run.opened {
-        message.push_str(" before it answered the opening");
-    }
-    if let Exit::Code(code) = exit
-        && let Some(meaning) = meaning(*code)
-    {
-        message.push_str(": ");
-        message.push_str(&meaning);
-    }
-    // The signal's name is in the message and in the exit itself.
-    let detail = match detail {
-        "do-not-restart" => detail,
-        _ if run.opened => detail,
-        _ => "before-handshake",
-    };
-    (class, Detail { detail, message })
-}
-
-/// What a code means by custom (`sh(1p)`, EXIT STATUS; 125 as s6 has it), so that a wrapper's word is not taken for
-/// the plugin's own.
-fn meaning(code: i32) -> Option<String> {
-    let signal = match code {
-        crate::restart::DO_NOT_RESTART => return Some("it asks not to be restarted".to_owned()),
-        126 => return Some("so a shell ends that cannot execute what it found".to_owned()),
-        127 => return Some("so a shell ends that finds no such command".to_owned()),
-        129 => "SIGHUP",
-        130 => "SIGINT",
-        131 => "SIGQUIT",
-        132 => "SIGILL",
-        134 => "SIGABRT",
-        135 => "SIGBUS",
-        136 => "SIGFPE",
-        137 => "SIGKILL",
-        139 => "SIGSEGV",
-        141 => "SIGPIPE",
-        143 => "SIGTERM",
-        _ => return None,
-    };
-    Some(format!("so a shell ends when {signal} has ended what it ran"))
-}
-
-/// One plugin of the fleet.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Plugin {
-    pub(crate) common: Common,
-    pub(crate) state: State,
-    /// Since when the state has had its name.
-    pub(crate) since: Time,
-}
-
-/// What others depend on, or count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// `active` or `degraded`: what `requires` asks for.
-    pub(crate) serving: bool,
-    /// What `after` waits for has come.
-    pub(crate) settled: bool,
-    /// Holds one of the turns of `start_concurrency`.
-    pub(crate) holds_turn: bool,
-    /// Nothing of it runs, or nothing can be done about it.
-    pub(crate) over: bool,
-    /// Its place in the queue, if it stands there.
-    pub(crate) ticket: Option<u64>,
-}
-
-impl Plugin {
-    pub(crate) fn new(id: PluginId, policy: Policy, generation: u64, now: Time) -> Self {
-        let common = Common {
-            id,
-            policy,
-            wanted: Wanted::Down,
-            generation,
-            restart: Memory::default(),
-            stretch: Stretch::default(),
-            verdict: false,
-            last_failure: None,
-            last_stop: None,
-            reason: Cow::Borrowed(""),
-            route: Route::Refuse(Unavailable::Down),
-        };
-        Self { common, state: State::Registered(Registered::Resting), since: now }
-    }
-
-    /// Decides one event. Reads no clock, touches no descriptor, never awaits.
-    pub(crate) fn step(&mut self, event: Event, cx: &mut Cx<'_>) {
-        self.transform(cx, |state, common, cx| state.step(common, event, cx));
-    }
-
-    /// Replaces the state by what `change` makes of it.
-    pub(crate) fn transform(
-        &mut self,
-        cx: &mut Cx<'_>,
-        change: impl FnOnce(State, &mut Common, &mut Cx<'_>) -> State,
-    ) {
-        let state = std::mem::replace(&mut self.state, State::Registered(Registered::Resting));
-        self.state = change(state, &mut self.common, cx);
-    }
-
-    /// Sends calls where the state wants them.
-    pub(crate) fn sync_route(&mut self, cx: &mut Cx<'_>) {
-        let route = if cx.closing && self.state.is_down() {
-            Route::Refuse(Unavailable::Stopping(crate::event::StopReason::HostExit))
-        } else {
-            self.state.route(&self.common)
-        };
-        self.common.set_route(route, cx);
-    }
-
-    pub(crate) fn standing(&self) -> Standing {
-        let serving = matches!(self.state, State::Running(_));
-        let unkillable = matches!(self.state, State::Unkillable(_));
-        Standing {
-            serving,
-            settled: self.common.verdict || self.common.wanted != Wanted::Up || unkillable,
-            holds_turn: self.state.holds_turn(),
-            over: self.state.is_down() || unkillable,
-            ticket: self.state.ticket(),
-        }
-    }
-
-    /// The next deadline of this plugin, and how long the wait was meant to be.
-    pub(crate) fn timer(&self) -> Option<Timer> {
-        self.state.timer()
-    }
-
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        let common = &self.common;
-        let (health, health_message) = self.state.health();
-        Snapshot {
-            id: common.id.clone(),
-            wanted_up: common.wanted == Wanted::Up,
-            state: self.state.name(),
-            since: self.since,
-            generation: common.generation,
-            pid: self.state.run().and_then(|run| run.pid),
-            restarts: common.restart.restarts,
-            health,
-            health_message,
-            last_life: self.state.last_life(),
-            phase: self.state.phase(),
-            rung: self.state.rung(),
-            next_try: self.state.next_try(),
-            waiting_for: self.state.waiting_for().to_vec(),
-            last_failure: common.last_failure.clone(),
-            last_stop: common.last_stop.clone(),
-            finished: matches!(self.state, State::Registered(Registered::Finished)),
-            half_open: common.restart.half_open,
-        }
     }
 }

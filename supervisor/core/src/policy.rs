@@ -110,6 +110,24 @@ pub enum WhileRestarting {
     Wait,
 }
 
+/// How a new version takes over; the `[swap]` section of its manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwapPolicy {
+    pub mode: SwapMode,
+    /// Canary probes that it has to answer once it is active, one after another.
+    pub probes: u32,
+    /// How long it has for all of them.
+    pub within: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SwapMode {
+    /// The new version starts beside the old one.
+    Overlap,
+    /// The old one makes room first: they need the same port or lock.
+    Exclusive,
+}
+
 /// Over all plugins; the `[supervisor]` section of `outboard.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FleetPolicy {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Class, Effect, Exit, Failure, Note};
-use crate::plugin::{Common, Cx, Wanted};
+use crate::plugin::{Common, Cx, Part, Wanted};
 use crate::policy::{Backoff as BackoffPolicy, Budget, RestartWhen, RetryAfter};
 use crate::rng::Rng;
 use crate::time::Time;
@@ -144,7 +144,7 @@ pub(crate) fn decide(p: &mut Common, cx: &mut Cx<'_>, failure: Failure, facts: F
     let exit = failure.exit.clone();
     p.last_failure = Some(failure.clone());
     cx.note(Note::Failed(failure));
-    if p.wanted != Wanted::Up {
+    if p.wanted != Wanted::Up || p.part == Part::OnTrial {
         return After::Rest;
     }
     match class {

@@ -79,4 +79,27 @@ pub struct Snapshot {
     /// Rests because it finished with exit 0 under `on-failure`.
     pub finished: bool,
     pub half_open: bool,
+    /// A second generation, while one version takes over from another: on trial, or leaving.
+    pub next: Option<Beside>,
+    /// A swap is under way, and how far it is.
+    pub swap: Option<SwapStage>,
+}
+
+/// The generation beside the serving one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    pub generation: u64,
+    pub state: StateName,
+    pub pid: Option<u32>,
+}
+
+/// How far a swap is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SwapStage {
+    /// The new version is not proven yet; in `exclusive`, the old one may still be on its way out.
+    Trial,
+    /// The verdict has fallen; the loser leaves.
+    Leaving,
+    /// `exclusive`: the old version is on its way back.
+    Returning,
 }

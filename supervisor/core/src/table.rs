@@ -29,7 +29,7 @@ pub fn state_table() -> String {
             let effects = stepped.step(event);
             if effects
                 .iter()
-                .any(|(_, effect)| matches!(effect, Effect::Note(Note::Surprised { .. })))
+                .any(|(_, _, effect)| matches!(effect, Effect::Note(Note::Surprised { .. })))
             {
                 surprised.push(event_name);
                 continue;
@@ -275,13 +275,15 @@ fn outcome(before: &Snapshot, after: &Snapshot) -> String {
 
 /// Effects in short. State changes are told by the row itself.
 fn words(effects: &Effects) -> String {
-    let words: Vec<String> = effects.iter().filter_map(|(_, effect)| word(effect)).collect();
+    let words: Vec<String> = effects.iter().filter_map(|(_, _, effect)| word(effect)).collect();
     words.join(" · ")
 }
 
 fn word(effect: &Effect) -> Option<String> {
     Some(match effect {
-        Effect::Spawn { generation } => format!("spawn {generation}"),
+        Effect::Spawn { generation, .. } => format!("spawn {generation}"),
+        Effect::Adopt => "adopt".to_owned(),
+        Effect::Discard => "discard".to_owned(),
         Effect::Probe { second: false } => "probe".to_owned(),
         Effect::Probe { second: true } => "probe (second kind)".to_owned(),
         Effect::Route(route) => format!("route {route:?}").to_lowercase(),
@@ -326,6 +328,13 @@ fn note_word(note: &Note) -> Option<String> {
         Note::DependencyWaited { .. } => "waits".to_owned(),
         Note::StormBegan => "storm".to_owned(),
         Note::ClockStalled { .. } => "stall".to_owned(),
+        Note::SwapStarted { .. } => "swap started".to_owned(),
+        Note::SwapActive { .. } => "swap active".to_owned(),
+        Note::SwapCanary { probe, of, answered, .. } => {
+            format!("canary {probe} of {of}: {}", if *answered { "answered" } else { "missed" })
+        }
+        Note::SwapJudged(verdict) => format!("verdict {verdict:?}").to_lowercase(),
+        Note::SwapDone { .. } => "swap done".to_owned(),
         // Told by the row, by the rung's own order, or elsewhere.
         Note::StateChanged { .. }
         | Note::PhaseReached { .. }

@@ -34,7 +34,8 @@ mod value;
 pub use file::MAX_FILE;
 pub use glob::Glob;
 pub use load::{
-    LoadError, MAX_FILES, MAX_TEXT, SETTINGS_FILE, load, parse_manifest, restore, restore_settings,
+    LoadError, MAX_FILES, MAX_TEXT, SETTINGS_FILE, load, load_version, parse_manifest,
+    parse_version, restore, restore_settings,
 };
 pub use manifest::*;
 pub use problem::{Place, Problem, Severity};

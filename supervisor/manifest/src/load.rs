@@ -124,8 +124,59 @@ pub(crate) fn load_as(
 pub fn parse_manifest(path: &Path, text: &str) -> Result<(Manifest, Vec<Problem>), Vec<Problem>> {
     let settings = Settings::default();
     let source = Source::new(path, text.to_owned());
-    let (manifest, _, problems) = from_source(&source, &settings, &base(&settings));
+    let (manifest, _, problems) = from_source(&source, &settings, &base(&settings), None);
     match manifest {
+        Some(manifest) => Ok((manifest, problems)),
+        None => Err(problems),
+    }
+}
+
+/// Reads another version of the plugin `id` from a file, whatever that is called, with `settings` below it.
+///
+/// # Errors
+/// Everything that is wrong, with its place; also when the file says that it is for another plugin.
+pub fn load_version(
+    id: &PluginId,
+    path: &Path,
+    settings: &Settings,
+) -> Result<(Manifest, Vec<Problem>), Vec<Problem>> {
+    let trust = Trust::of_process();
+    let trust = match settings.foreign_manifests {
+        ForeignManifests::Auto => trust,
+        ForeignManifests::Refuse => Trust { refuse: true, ..trust },
+        ForeignManifests::Warn => Trust { refuse: false, ..trust },
+    };
+    let (source, warning) = read_source(path, trust).map_err(|problem| vec![*problem])?;
+    let (manifest, mut problems) = version(id, &source, settings)?;
+    problems.splice(0..0, warning);
+    Ok((manifest, problems))
+}
+
+/// The same from text that was read from `path` before.
+///
+/// # Errors
+/// Everything that is wrong, with its place.
+pub fn parse_version(
+    id: &PluginId,
+    path: &Path,
+    text: &str,
+    settings: &Settings,
+) -> Result<(Manifest, Vec<Problem>), Vec<Problem>> {
+    version(id, &Source::new(path, text.to_owned()), settings)
+}
+
+fn version(
+    id: &PluginId,
+    source: &Arc<Source>,
+    settings: &Settings,
+) -> Result<(Manifest, Vec<Problem>), Vec<Problem>> {
+    let (manifest, _, mut problems) = from_source(source, settings, &base(settings), Some(id));
+    match manifest {
+        Some(manifest) if manifest.id != *id => {
+            let what = format!("this is a version of `{}`, not of `{id}`", manifest.id);
+            problems.push(Problem::error(what).at(manifest.id_spot.place()));
+            Err(problems)
+        }
         Some(manifest) => Ok((manifest, problems)),
         None => Err(problems),
     }
@@ -139,7 +190,7 @@ pub fn parse_manifest(path: &Path, text: &str) -> Result<(Manifest, Vec<Problem>
 pub fn restore(texts: &Texts) -> Result<Manifest, Vec<Problem>> {
     let settings = restore_settings(texts.settings.as_ref())?;
     let source = Source::new(&texts.path, texts.text.clone());
-    let (manifest, _, problems) = from_source(&source, &settings, &base(&settings));
+    let (manifest, _, problems) = from_source(&source, &settings, &base(&settings), None);
     match manifest {
         Some(manifest) => Ok(Manifest { id: texts.id.clone(), ..manifest }),
         None => Err(problems),
@@ -298,7 +349,7 @@ fn one(path: &Path, trust: Trust, base: &Values, set: &mut Set) -> usize {
             0
         }
         Ok((source, warning)) => {
-            let (manifest, id, mut problems) = from_source(&source, &set.settings, base);
+            let (manifest, id, mut problems) = from_source(&source, &set.settings, base, None);
             problems.splice(0..0, warning);
             match manifest {
                 Some(manifest) => {
@@ -318,23 +369,26 @@ fn stem(path: &Path) -> Option<PluginId> {
     id_of(stem).is_ok().then(|| stem.into())
 }
 
-/// A manifest and its warnings; or no manifest, the best guess of its id, and all of its problems.
+/// A manifest and its warnings; or no manifest, the best guess of its id, and all of its problems. Where the text names
+/// no id, `name` does, and without that the file.
 fn from_source(
     source: &Arc<Source>,
     settings: &Settings,
     base: &Values,
+    name: Option<&PluginId>,
 ) -> (Option<Manifest>, Option<PluginId>, Vec<Problem>) {
     let mut problems = Problems::new(source);
     let (table, sound) = parse(source, &mut problems);
     let table = table.get_ref();
-    let guess = guess_id(table).or_else(|| stem(source.path()));
+    let by_file = || name.cloned().or_else(|| stem(source.path()));
+    let guess = guess_id(table).or_else(by_file);
     if !sound {
         return (None, guess, problems.into_list());
     }
     let mut reader = Reader::new(source, &mut problems);
     reader.section(&MANIFEST, "", table);
     let own = reader.values;
-    if own.get("id").is_none() && !table.contains_key("id") && stem(source.path()).is_none() {
+    if own.get("id").is_none() && !table.contains_key("id") && by_file().is_none() {
         let name = source.path().file_stem().unwrap_or_default().to_string_lossy();
         if let Err(refusal) = id_of(&name) {
             let help = "id = \"NAME\" at the top of the file gives it another one";

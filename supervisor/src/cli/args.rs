@@ -54,6 +54,8 @@ pub(super) enum Verb {
     Restart(StopArgs),
     /// Read the manifests again, and make what runs what they say; or only plan it
     Reload(ReloadArgs),
+    /// Let another version of a plugin take over without losing a call; what fails is rolled back
+    Swap(SwapArgs),
     /// Print what plugins said: standard error, log messages, and what the supervisor did to them
     Logs(LogsArgs),
     /// Print what happened
@@ -285,6 +287,16 @@ pub(super) struct ReloadArgs {
     /// Leave these plugins as they are
     #[arg(long, value_name = "ID", num_args = 1..)]
     pub(super) except: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct SwapArgs {
+    #[arg(value_name = "ID")]
+    pub(super) plugin: String,
+
+    /// The manifest of the new version; no file is written [default: the plugin's own, as it is now]
+    #[arg(value_name = "MANIFEST")]
+    pub(super) manifest: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -19,7 +19,8 @@ pub(super) enum Exit {
     Unavailable = 6,
     /// Not permitted.
     Refused = 7,
-    /// The state directory is in use, its socket's place is taken, or another revision is in force.
+    /// The state directory is in use, its socket's place is taken, another revision is in force, or something else is
+    /// under way.
     Conflict = 8,
     Interrupted = 130,
 }
@@ -81,10 +82,27 @@ impl Exit {
             (-31001, Some("no_supervisor")) => Self::NoSupervisor,
             (-31001 | -31003 | -31004 | -31008 | -31009, _) => Self::Unavailable,
             (-31002, _) => Self::Deadline,
+            (-31011, _) => Self::Conflict,
             (-31006, _) => Self::Refused,
             (-32800, _) => Self::Interrupted,
             // The plugin's own, and -31005, -31007, -31010: what it said is not usable.
             _ => Self::PluginError,
+        }
+    }
+
+    /// For what became of a swap.
+    pub(super) fn of_swap(swap: &api::Swap) -> Self {
+        use api::End::{Active, Resting, Unchanged};
+        match swap.verdict {
+            api::SwapVerdict::Switched | api::SwapVerdict::Unknown => Self::Done,
+            api::SwapVerdict::RolledBack => Self::Unavailable,
+            api::SwapVerdict::Abandoned => Self::Conflict,
+            api::SwapVerdict::InForce => match &swap.outcome {
+                Some(outcome) if !matches!(outcome.end, Active | Resting | Unchanged) => {
+                    Self::Unavailable
+                }
+                Some(_) | None => Self::Done,
+            },
         }
     }
 
@@ -96,6 +114,8 @@ impl Exit {
         };
         if change.outcomes.iter().all(|outcome| as_asked(outcome.end)) {
             Self::Done
+        } else if change.outcomes.iter().any(|outcome| outcome.end == api::End::Swapping) {
+            Self::Conflict
         } else {
             Self::Unavailable
         }
@@ -127,6 +147,7 @@ mod tests {
             (-31008, "restart", Exit::Unavailable),
             (-31009, "ready", Exit::Unavailable),
             (-31010, "handshake", Exit::PluginError),
+            (-31011, "swap_under_way", Exit::Conflict),
             (-32800, "caller", Exit::Interrupted),
             (-32601, "method", Exit::PluginError),
             (42, "", Exit::PluginError),

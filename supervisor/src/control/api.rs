@@ -11,15 +11,17 @@ mod dossier;
 mod errors;
 mod params;
 mod plan;
+mod swap;
 mod topics;
 
 pub use dossier::{Direction, Dossier, Frame, LostCall, Why};
 pub use errors::{ErrorData, Refusal, code};
 pub use params::{
     EventPage, EventsFrom, LogFilter, LogsOf, Nothing, OfFailure, Reloading, Select, Shutdown,
-    Start, Stopping, TopicsOf,
+    Start, Stopping, SwapIn, TopicsOf,
 };
 pub use plan::{Action, Difference, Plan, Reload, Setting, Step};
+pub use swap::{Answered, CanaryProbe, Swap, SwapCalls, SwapVerdict};
 pub use topics::{Published, TopicItem};
 
 /// The value of `schema` in everything that `--json` prints.
@@ -295,6 +297,8 @@ pub enum End {
     Unkillable,
     /// Somebody else changed what is wanted meanwhile.
     Overtaken,
+    /// A new version of it is on trial: nothing was changed.
+    Swapping,
     #[serde(other)]
     Unknown,
 }

@@ -1,6 +1,7 @@
 //! What the management API needs of a supervisor. The host implements it; tests have a fake.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use outboard_core::PluginId;
@@ -9,8 +10,8 @@ use tokio::sync::broadcast;
 pub use crate::host::LogQuery;
 use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
-    By, Dossier, Drift, EventRecord, LogLine, Outcome, ReloadError, ReloadRequest, Reloaded,
-    SupervisorView, TopicStream, Which,
+    By, Dossier, Drift, EventRecord, LogLine, NoVersion, Outcome, ReloadError, ReloadRequest,
+    Reloaded, SupervisorView, Swapped, TopicStream, Which,
 };
 
 /// A running supervisor, as the management API sees it.
@@ -51,6 +52,13 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// What lies on the disk and is not in force.
     fn drift(&self) -> impl Future<Output = Drift> + Send;
+
+    /// Lets another version take over, from this file or from the one in the folder, and waits for the end of that.
+    fn swap(
+        &self,
+        id: &str,
+        file: Option<PathBuf>,
+    ) -> impl Future<Output = Result<Swapped, NoVersion>> + Send;
 
     /// Stops every plugin, then the supervisor; answers when all are down.
     fn shutdown(&self, now: bool, by: By) -> impl Future<Output = Vec<Outcome>> + Send;

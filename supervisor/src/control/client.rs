@@ -184,6 +184,17 @@ impl ControlClient {
         self.calls().reload(request).await.map_err(rpc_error)
     }
 
+    /// Lets another version of a plugin take over: from a manifest (a path that the supervisor can read), or from the
+    /// plugin's own as it is now. It lasts until there is a verdict and the loser is gone.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such plugin (`not_found`), the manifest is wrong, or nothing may be swapped now.
+    pub async fn swap(&self, id: &str, manifest: Option<&Path>) -> Result<api::Swap, ClientError> {
+        let manifest = manifest.map(|path| path.display().to_string());
+        self.calls().swap(api::SwapIn { id: id.to_owned(), manifest }).await.map_err(rpc_error)
+    }
+
     /// Ends the supervisor; lasts until its plugins are down.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub fn rfc3339(at_us: i64) -> String {
     format!("{:.6}", Timestamp::from_microsecond(at_us).unwrap_or_default())
 }
 
-fn millis(span: Duration) -> u64 {
+pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -94,7 +94,10 @@ pub fn plugin(view: &PluginView, clocks: Clocks) -> api::Plugin {
         last_failure: s.last_failure.as_ref().map(|f| failure(f, clocks)),
         next_try_ms: s.next_try.map(|at| millis(at.since(clocks.now))),
         waiting_for: s.waiting_for.iter().map(|id| id.to_string()).collect(),
-        next: None,
+        next: s
+            .next
+            .as_ref()
+            .map(|beside| api::Next { generation: beside.generation, state: state(beside.state) }),
         note: note::note(view, clocks.now),
         rung: s.rung.map(rung),
         clients: view.clients,
@@ -186,7 +189,7 @@ pub fn change(
     }
 }
 
-fn outcome(o: &Outcome, clocks: Clocks) -> api::Outcome {
+pub(super) fn outcome(o: &Outcome, clocks: Clocks) -> api::Outcome {
     let mut out = api::Outcome {
         plugin: o.plugin.to_string(),
         end: api::End::Unchanged,
@@ -201,6 +204,7 @@ fn outcome(o: &Outcome, clocks: Clocks) -> api::Outcome {
         Ended::Resting => api::End::Resting,
         Ended::Unchanged => api::End::Unchanged,
         Ended::Overtaken => api::End::Overtaken,
+        Ended::Swapping => api::End::Swapping,
         Ended::Stopped(record) => {
             out.stop = record.as_ref().map(|record| api::Stop {
                 rungs: record

@@ -13,8 +13,8 @@ use tokio::sync::{Notify, broadcast};
 use super::backend::{Backend, LogQuery};
 use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
-    By, Dossier, Drift, Ended, EventRecord, LogLine, LogSource, Outcome, Plan, PluginView,
-    ReloadError, ReloadRequest, Reloaded, SupervisorView, Which,
+    By, Dossier, Drift, Ended, EventRecord, LogLine, LogSource, NoVersion, Outcome, Plan,
+    PluginView, ReloadError, ReloadRequest, Reloaded, SupervisorView, Swapped, Which,
 };
 
 /// 2026-03-01T03:12:04.118Z, in microseconds.
@@ -42,6 +42,8 @@ pub(crate) struct FakeState {
     /// What was asked for, in words.
     pub(crate) asked: Vec<String>,
     pub(crate) outcomes: Vec<Outcome>,
+    /// The answer to `swap`.
+    pub(crate) swapped: Option<Result<Swapped, NoVersion>>,
     pub(crate) hold: bool,
     pub(crate) plan: Plan,
     pub(crate) reload_error: Option<ReloadError>,
@@ -60,6 +62,7 @@ impl Fake {
                 lines: Vec::new(),
                 asked: Vec::new(),
                 outcomes: Vec::new(),
+                swapped: None,
                 hold: false,
                 plan: Plan { revision: 7, ..Plan::default() },
                 reload_error: None,
@@ -156,6 +159,12 @@ impl Backend for Fake {
         self.with(|state| state.drift.clone())
     }
 
+    async fn swap(&self, id: &str, file: Option<PathBuf>) -> Result<Swapped, NoVersion> {
+        let from = file.map_or_else(String::new, |file| format!(" {}", file.display()));
+        self.change(format!("swap {id}{from}")).await;
+        self.with(|state| state.swapped.take()).unwrap_or(Err(NoVersion::Unknown))
+    }
+
     async fn shutdown(&self, now: bool, _by: By) -> Vec<Outcome> {
         self.change(format!("shutdown{}", if now { " now" } else { "" })).await
     }
@@ -239,6 +248,8 @@ pub(crate) fn active(id: &str, up_secs: u64) -> PluginView {
             last_stop: None,
             finished: false,
             half_open: false,
+            next: None,
+            swap: None,
         },
         dialect: "native",
         lazy: false,

@@ -1,6 +1,7 @@
 //! The management API over a [`Backend`].
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -20,6 +21,7 @@ use super::convert::{self, Clocks};
 use super::rpc::{ASKING, Pending, Serve, refused, refused_with};
 use super::select::{SelectError, select};
 use super::server::Ending;
+use super::swap;
 use crate::host::upgrade::{Granted, NoRehearsal, Refused};
 use crate::host::{
     By, EventRecord, Outcome, ReloadError, ReloadRequest, SupervisorView, Via, Which,
@@ -206,6 +208,24 @@ impl<B: Backend> Serve for Methods<B> {
         let (answer, outcomes) = done.map_err(not_reloaded)?;
         let change = convert::change(&[], &outcomes, self.clocks());
         Ok(api::Reload { outcomes: change.outcomes, ..answer })
+    }
+
+    async fn swap(&self, params: api::SwapIn) -> RpcResult<api::Swap> {
+        let id = one(&self.backend.view(), &params.id)?;
+        let (backend, whom) = (self.backend.clone(), id.clone());
+        let file = params.manifest.map(PathBuf::from);
+        let task = tokio::spawn(async move { backend.swap(&whom, file).await });
+        let mut end = self.end.clone();
+        let swapped = tokio::select! {
+            swapped = task => swapped.map_err(|_| broken())?,
+            why = end.wait_for(Option::is_some) => {
+                return Err(ending(why.ok().and_then(|why| *why)));
+            }
+        };
+        match swapped {
+            Ok(swapped) => swap::answer(&id, swapped, self.clocks()),
+            Err(wrong) => Err(swap::no_version(&id, wrong)),
+        }
     }
 
     async fn shutdown(&self, params: api::Shutdown) -> RpcResult<api::Change> {

@@ -28,6 +28,7 @@ pub mod select;
 pub mod server;
 pub mod socket;
 mod supervisor;
+mod swap;
 pub mod upgrade;
 mod websocket;
 pub mod words;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outboard_core::{HealthName, Phase, Rung, StateName};
+use outboard_core::{HealthName, Phase, Rung, StateName, SwapStage};
 
 use super::convert;
 use super::words::{count, failure, span};
@@ -28,8 +28,27 @@ pub(super) fn note(view: &PluginView, now: Time) -> Option<String> {
         }),
         StateName::Stopping => Some(stopping(view, now)),
         StateName::Registered => Some(resting(view, now)),
-        StateName::Active | StateName::Degraded => serving(view, now),
+        StateName::Active | StateName::Degraded => swapping(view).or_else(|| serving(view, now)),
     }
+}
+
+/// What a swap does beside it.
+fn swapping(view: &PluginView) -> Option<String> {
+    let snapshot = &view.snapshot;
+    let beside = snapshot.next.as_ref();
+    Some(match (snapshot.swap?, beside) {
+        (SwapStage::Trial, Some(next)) if next.generation > 0 => {
+            format!("generation {} is on trial beside it", next.generation)
+        }
+        (SwapStage::Trial, Some(_)) => "a new version waits for its turn to start".to_owned(),
+        (SwapStage::Trial, None) => "a new version, on trial; calls wait".to_owned(),
+        (SwapStage::Leaving, Some(next)) if next.state == StateName::Unkillable => {
+            format!("generation {} survived SIGKILL beside it", next.generation)
+        }
+        (SwapStage::Leaving, Some(next)) => format!("generation {} leaves", next.generation),
+        (SwapStage::Leaving | SwapStage::Returning, None) => "a swap ends".to_owned(),
+        (SwapStage::Returning, Some(_)) => "the old version comes back".to_owned(),
+    })
 }
 
 fn failed(view: &PluginView, now: Time) -> String {

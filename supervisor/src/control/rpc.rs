@@ -192,6 +192,13 @@ methods! {
         /// configuration changes between the reading and the end. It goes on when the client goes away.
         reload(api::Reloading) -> api::Reload, or [NOT_FOUND, REJECTED, CONFLICT, HOST_EXIT, INTERNAL];
 
+        /// Lets another version of a plugin take over, and answers once there is a verdict and the loser is gone.
+        ///
+        /// It goes on when the client goes away.
+        swap(api::SwapIn) -> api::Swap, or [
+            NOT_FOUND, BAD_MANIFEST, UNDER_WAY, STOPPED, UNKILLABLE, NOT_READY, HOST_EXIT, INTERNAL
+        ];
+
         /// Stops every plugin and ends the supervisor.
         ///
         /// It answers when all are down, just before the supervisor ends.

@@ -1,5 +1,6 @@
 //! A running [`Supervisor`] as what the management API needs.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use outboard_core::PluginId;
@@ -8,8 +9,8 @@ use tokio::sync::broadcast;
 use super::backend::Backend;
 use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
-    By, Change, Dossier, Drift, EventRecord, LogLine, LogQuery, Outcome, ReloadError,
-    ReloadRequest, Reloaded, Supervisor, SupervisorView, Which,
+    By, Change, Dossier, Drift, EventRecord, LogLine, LogQuery, NoVersion, Outcome, ReloadError,
+    ReloadRequest, Reloaded, Supervisor, SupervisorView, Swapped, Which,
 };
 
 impl Backend for Supervisor {
@@ -39,6 +40,10 @@ impl Backend for Supervisor {
 
     async fn drift(&self) -> Drift {
         Supervisor::drift(self).await
+    }
+
+    async fn swap(&self, id: &str, file: Option<PathBuf>) -> Result<Swapped, NoVersion> {
+        self.swap_to(id, file.as_deref()).await
     }
 
     async fn shutdown(&self, now: bool, by: By) -> Vec<Outcome> {

@@ -124,6 +124,7 @@ impl Builder {
             json!({"version": env!("CARGO_PKG_VERSION"), "pid": std::process::id()}),
         );
         reap(&state_dir, &recorder);
+        super::pin::forget_all(&state_dir);
         let run = RunMark::random().map_err(StartError::Runtime)?;
         let record = Record::new(run);
         // Before the first spawn: whoever finds processes of this run has to know its mark.
@@ -138,6 +139,7 @@ impl Builder {
             topics: Arc::default(),
             state_dir,
             sources: self.sources,
+            settings: self.settings.clone(),
             revision: AtomicU64::new(1),
             drift: Mutex::default(),
             run,
@@ -168,6 +170,8 @@ impl Builder {
             keeper_deaths: VecDeque::new(),
             slots: HashMap::new(),
             live: HashMap::new(),
+            swaps: HashMap::new(),
+            pins: HashMap::new(),
             orders: HashMap::new(),
             next_order: 0,
             waiters: Waiters::default(),

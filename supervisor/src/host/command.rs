@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::by::By;
 use super::reload::{Reading, ReloadError, ReloadRequest, Reloaded};
+use super::swap::{SwapOrder, Swapped};
 use super::upgrade::Freeze;
 use super::view::Outcome;
 
@@ -26,6 +27,8 @@ pub(crate) enum Command {
         request: ReloadRequest,
         done: oneshot::Sender<Result<Reloaded, ReloadError>>,
     },
+    /// Lets another version take over; `done` hears of the end.
+    Swap { key: Key, order: Box<SwapOrder>, done: oneshot::Sender<Swapped> },
     /// Forgets a plugin that is down.
     Unload { key: Key, done: oneshot::Sender<()> },
     /// Writes everything down; when it is meant, nothing goes on here afterwards.

@@ -192,6 +192,12 @@ pub(crate) struct FileIdentity {
 }
 
 impl FileIdentity {
+    /// As a member of events.
+    #[must_use]
+    pub(crate) fn shown(self) -> serde_json::Value {
+        serde_json::json!({"inode": self.inode, "size": self.size})
+    }
+
     /// The identity of the file at `path`; `None` when there is none.
     #[must_use]
     pub(crate) fn of(path: &Path) -> Option<Self> {

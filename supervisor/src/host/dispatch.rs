@@ -18,10 +18,12 @@ use super::happening::{Happening, Happenings};
 use super::keeper_line::{KeeperLine, Word};
 use super::link::Link;
 use super::persist::Persist;
+use super::pin::Pin;
 use super::redact;
 use super::reload::InForce;
 use super::shared::Shared;
 use super::slot::Slot;
+use super::swap::Swap;
 use super::upgrade::Freeze;
 use super::waiters::Waiters;
 
@@ -39,7 +41,12 @@ pub(super) struct Dispatcher {
     pub(super) keeper: Option<KeeperLine>,
     pub(super) keeper_deaths: VecDeque<Time>,
     pub(super) slots: HashMap<Key, Arc<Slot>>,
-    pub(super) live: HashMap<Key, Live>,
+    /// By plugin and generation: two of one plugin while one version takes over from another.
+    pub(super) live: HashMap<(Key, u64), Live>,
+    /// Swaps that were accepted and are not done.
+    pub(super) swaps: HashMap<Key, Swap>,
+    /// What a version that is to come back was started from.
+    pub(super) pins: HashMap<Key, Pin>,
     /// The generation behind each of the keeper's keys.
     pub(super) orders: HashMap<u64, (Key, u64)>,
     pub(super) next_order: u64,
@@ -66,7 +73,6 @@ pub(super) struct Dispatcher {
 
 /// A generation that has a process, or is getting one.
 pub(super) struct Live {
-    pub(super) generation: u64,
     pub(super) order: u64,
     pub(super) link: Arc<Link>,
     pub(super) pidfd: Option<Arc<Pidfd>>,
@@ -164,9 +170,8 @@ impl Dispatcher {
             }
         }
         self.notice_stall();
-        for (key, starting) in self.fleet.due(now) {
-            let generation = self.fleet.generation(key);
-            let look = self.look(key, starting);
+        for (key, generation, starting) in self.fleet.due(now) {
+            let look = self.look(key, generation, starting);
             // Looking reads the pipe: what came in may have answered the question.
             self.fetch_told();
             self.step(key, generation, Event::Deadline(look));
@@ -179,8 +184,10 @@ impl Dispatcher {
         self.carry_out(effects);
     }
 
-    fn look(&self, key: Key, starting: bool) -> Look {
-        self.live.get(&key).map_or_else(Look::default, |live| live.link.look(starting))
+    fn look(&self, key: Key, generation: u64, starting: bool) -> Look {
+        self.live
+            .get(&(key, generation))
+            .map_or_else(Look::default, |live| live.link.look(starting))
     }
 
     /// What links told while the dispatcher was at work comes before a deadline is judged.
@@ -210,8 +217,7 @@ impl Dispatcher {
             Happening::Ended { key, generation } => self.ended(key, generation),
             Happening::Overdue { key, generation, last } => self.overdue(key, generation, last),
             Happening::PipeClosed { key, generation, what } => {
-                let lives =
-                    self.live.get(&key).is_some_and(|l| l.generation == generation && !l.died);
+                let lives = self.live.get(&(key, generation)).is_some_and(|live| !live.died);
                 if lives {
                     let message =
                         format!("it closed its {} and lives on", what.trim_end_matches("-closed"));
@@ -229,7 +235,7 @@ impl Dispatcher {
     }
 
     fn news(&mut self, key: Key, generation: u64) {
-        let Some(live) = self.live.get(&key).filter(|l| l.generation == generation) else { return };
+        let Some(live) = self.live.get(&(key, generation)) else { return };
         let (said, progressed) = (live.link.take_said(), live.link.take_progress());
         if progressed {
             self.step(key, generation, Event::StartProgress);
@@ -250,6 +256,16 @@ impl Dispatcher {
         }
         self.answers.push_back((key, generation, event));
         self.carry_out(Effects::new());
+    }
+
+    /// The generation that serves, or is to.
+    pub(super) fn serving(&self, key: Key) -> Option<&Live> {
+        self.live.get(&(key, self.fleet.generation(key)))
+    }
+
+    /// There is a process of it, or is about to be.
+    pub(super) fn runs(&self, key: Key) -> bool {
+        self.live.keys().any(|(owner, _)| *owner == key)
     }
 
     /// Makes the state of one plugin known, and wakes who waited for it.
@@ -278,11 +294,11 @@ impl Dispatcher {
     /// What is seen of a plugin is published before its orders are carried out: carrying out changes no state.
     fn act_all(&mut self, effects: Effects) {
         let mut published = None;
-        for (key, effect) in effects {
+        for (key, generation, effect) in effects {
             if published.replace(key) != Some(key) {
                 self.publish(key);
             }
-            self.act(key, effect);
+            self.act(key, generation, effect);
         }
     }
 
@@ -299,8 +315,13 @@ impl Dispatcher {
                 self.publish_all();
             }
             Command::Change { change, keys, by, done } => {
-                self.waiters.add(&self.fleet, change, keys.clone(), done, now);
+                let (keys, busy) = self.without_trials(change, keys);
+                self.waiters.add(&self.fleet, change, keys.clone(), busy, done, now);
                 for key in keys {
+                    if !matches!(change, Change::Stop { .. }) {
+                        // By hand the file on the disk is what runs.
+                        self.unpin(key);
+                    }
                     self.asked(key, change, by);
                     let event = match change {
                         Change::Start => Event::Start,
@@ -322,7 +343,8 @@ impl Dispatcher {
                     self.shared.recorder.supervisor("supervisor.stopping", fields);
                 }
                 let keys: Vec<Key> = self.fleet.keys().collect();
-                self.waiters.add(&self.fleet, Change::Stop { now: at_once }, keys, done, now);
+                let stop = Change::Stop { now: at_once };
+                self.waiters.add(&self.fleet, stop, keys, Vec::new(), done, now);
                 let effects = self.fleet.shutdown(now, at_once);
                 self.carry_out(effects);
                 self.publish_all();
@@ -331,6 +353,7 @@ impl Dispatcher {
                 // Whoever asked may have gone: what was done stays done.
                 drop(done.send(self.reload(*reading, &request)));
             }
+            Command::Swap { key, order, done } => self.swap(key, *order, done),
             Command::Unload { key, done } => {
                 if self.fleet.remove(key) {
                     self.forget(key);
@@ -371,6 +394,7 @@ impl Dispatcher {
         }
         self.waiters.give_up(self.clock.now());
         self.persist.write_now();
+        super::pin::forget_all(&self.shared.state_dir);
         self.shared.finish(self.gave_up).await;
     }
 }

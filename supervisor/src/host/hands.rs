@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use outboard_core::{Effect, Event, Key, Note, Route, Rung, Settle, StopReason};
+use outboard_core::{
+    Effect, Event, Key, Note, Route, Rung, Settle, StopReason, Verdict, Version, WhileRestarting,
+};
 use outboard_keeper::Order;
 use outboard_wire::dialect::OpenCx;
 use serde_json::json;
@@ -14,37 +16,44 @@ use super::diagnose::FileIdentity;
 use super::dispatch::{DRAIN_AFTER_EXIT, Dispatcher, Live};
 use super::launch::{self, NoLaunch};
 use super::link::{Link, Parts, refuse_all};
+use super::openings::launch_key;
 use super::redact::Redactor;
 use super::reload::Fingerprint;
-use super::slot::Slot;
+use super::slot::{Shown, Slot};
 
 impl Dispatcher {
-    pub(super) fn act(&mut self, key: Key, effect: Effect) {
+    pub(super) fn act(&mut self, key: Key, generation: u64, effect: Effect) {
         let Some(slot) = self.slots.get(&key).cloned() else { return };
         match effect {
-            Effect::Spawn { generation } => self.spawn(key, &slot, generation),
+            Effect::Spawn { generation, version } => self.spawn(key, &slot, generation, version),
+            Effect::Adopt => self.adopt(key, &slot),
+            Effect::Discard => {}
             Effect::Probe { second } => {
-                if let Some(live) = self.live.get(&key) {
+                if let Some(live) = self.live.get(&(key, generation)) {
                     live.link.probe(second);
                 }
             }
-            Effect::Route(route) => self.route(key, &slot, &route),
+            Effect::Route(route) => self.route(key, generation, &slot, &route),
             Effect::Settle(settle) => {
-                if let Some(link) = self.live.get(&key).map(|live| live.link.clone()) {
+                let link = self.live.get(&(key, generation)).map(|live| live.link.clone());
+                if let Some(link) = link {
                     self.settle(key, &link, &settle);
                 }
             }
-            Effect::Rung { rung, within, reason } => self.rung(key, &slot, rung, within, reason),
+            Effect::Rung { rung, within, reason } => {
+                self.rung((key, generation), &slot, rung, within, reason);
+            }
             Effect::Retire { generation } => self.retire(key, generation),
             Effect::LookAtFile => self.look_at_file(key, &slot),
-            Effect::Note(note) => self.note(key, &slot, &note),
+            Effect::Note(note) => self.note(key, generation, &slot, &note),
         }
     }
 
-    fn spawn(&mut self, key: Key, slot: &Arc<Slot>, generation: u64) {
-        slot.begin_generation(generation);
+    fn spawn(&mut self, key: Key, slot: &Arc<Slot>, generation: u64, version: Version) {
+        let still = self.live.keys().find(|(owner, _)| *owner == key).map(|(_, other)| *other);
+        slot.begin_generation(generation, still);
         self.persist.generation(&slot.id, generation, self.clock.now());
-        match self.try_spawn(key, slot, generation) {
+        match self.try_spawn(key, slot, generation, version) {
             Ok(()) => {}
             Err(NoLaunch::Refused(detail)) => self.step(key, generation, Event::Refused(detail)),
             Err(NoLaunch::Failed { permanent, detail }) => {
@@ -53,13 +62,28 @@ impl Dispatcher {
         }
     }
 
-    fn try_spawn(&mut self, key: Key, slot: &Arc<Slot>, generation: u64) -> Result<(), NoLaunch> {
-        let manifest = slot.manifest();
-        let launch = launch::prepare(&manifest)?;
+    fn try_spawn(
+        &mut self,
+        key: Key,
+        slot: &Arc<Slot>,
+        generation: u64,
+        version: Version,
+    ) -> Result<(), NoLaunch> {
+        let manifest = self.manifest_of(key, slot, version);
+        let mut launch = launch::prepare(&manifest)?;
+        if version == Version::InForce {
+            self.start_from_pin(key, slot, &mut launch)?;
+        }
         slot.log.set_redactor(Redactor::new(launch.secrets.iter().cloned()));
         let identity = FileIdentity::of(&launch.program);
         let digest = launch.digest(manifest.dialect.name());
-        slot.launched(generation, &digest);
+        let launched = match version {
+            Version::InForce => {
+                slot.launched(generation, &digest);
+                String::new()
+            }
+            Version::Next => launch_key(&digest, &manifest),
+        };
         let hint = self.persist.hint(&digest);
         let (ours, theirs) = launch::pipes().map_err(|error| launch::failed_here(&error))?;
         let own_env = [
@@ -83,6 +107,7 @@ impl Dispatcher {
             generation,
             slot: slot.clone(),
             shared: Arc::downgrade(&self.shared),
+            manifest: manifest.clone(),
             recorder: self.shared.recorder.clone(),
             happenings: self.happenings.clone(),
             clock: self.clock,
@@ -93,16 +118,40 @@ impl Dispatcher {
             limits: super::dialects::limits(&manifest),
             strict: manifest.wire.stdout_junk == outboard_manifest::StdoutJunk::Strict,
         });
-        {
-            let mut told = slot.told();
-            told.executable = Some(launch.program.clone());
-            told.protocol = None;
-            told.offers = None;
-            told.digest = digest;
-            told.ran = Some(Fingerprint::of(&manifest, &launch, identity));
-            told.reloads = false;
-            told.concurrency = None;
-            told.command = launch.shown;
+        let ran = Fingerprint::of(&manifest, &launch, identity);
+        let shown = Shown {
+            generation,
+            protocol: None,
+            offers: None,
+            executable: Some(launch.program.clone()),
+            command: launch.shown,
+            digest,
+            launch: launched,
+            opening: None,
+            identity,
+            ran: Some(ran),
+            reloads: false,
+            concurrency: None,
+        };
+        match version {
+            Version::InForce => {
+                let before = std::mem::replace(&mut slot.told().shown, shown);
+                // A crash is not to be blamed on the file that ran before.
+                if before.identity.is_some() && before.identity != identity {
+                    let fields = json!({
+                        "executable": launch.program.display().to_string(),
+                        "before": before.identity.map(FileIdentity::shown),
+                        "now": identity.map(FileIdentity::shown),
+                    });
+                    self.shared.recorder.plugin(
+                        slot,
+                        generation,
+                        "plugin.executable_changed",
+                        fields,
+                    );
+                }
+            }
+            Version::Next => slot.told().trial = Some(shown),
         }
         link.open(&OpenCx {
             plugin: &slot.id,
@@ -118,7 +167,6 @@ impl Dispatcher {
         });
         self.orders.insert(number, (key, generation));
         let live = Live {
-            generation,
             order: number,
             link,
             pidfd: None,
@@ -128,27 +176,14 @@ impl Dispatcher {
             cwd: launch.cwd,
             identity,
         };
-        self.note_changed_file(slot, generation, &live);
-        if let Some(old) = self.live.insert(key, live) {
+        if let Some(old) = self.live.insert((key, generation), live) {
             old.link.retire();
         }
         Ok(())
     }
 
-    /// A crash is not to be blamed on the file that ran before.
-    fn note_changed_file(&self, slot: &Slot, generation: u64, live: &Live) {
-        let mut told = slot.told();
-        let changed = told.identity.is_some() && told.identity != live.identity;
-        told.identity = live.identity;
-        drop(told);
-        if changed {
-            let fields = json!({"executable": live.program.display().to_string()});
-            self.shared.recorder.plugin(slot, generation, "plugin.executable_changed", fields);
-        }
-    }
-
-    fn route(&mut self, key: Key, slot: &Slot, route: &Route) {
-        let link = self.live.get(&key).map(|live| live.link.clone());
+    fn route(&mut self, key: Key, generation: u64, slot: &Slot, route: &Route) {
+        let link = self.live.get(&(key, generation)).map(|live| live.link.clone());
         // The state that the refusals name is the one that has just been decided.
         slot.publish(self.fleet.snapshot(key));
         let calls = slot.router().set(route, link.as_ref());
@@ -172,7 +207,13 @@ impl Dispatcher {
     /// the route holds it.
     pub(super) fn settle(&mut self, key: Key, link: &Link, settle: &Settle) {
         let Some(slot) = self.slots.get(&key).cloned() else { return };
-        let unsent = link.settle_all(settle, slot.while_restarting());
+        let usual = if slot.router().takes_over_from(link) {
+            // Whatever the manifest says of restarts: another version takes what was not written.
+            WhileRestarting::Wait
+        } else {
+            slot.while_restarting()
+        };
+        let unsent = link.settle_all(settle, usual);
         self.give_back(
             key,
             &slot,
@@ -187,6 +228,11 @@ impl Dispatcher {
     fn give_back(&mut self, key: Key, slot: &Slot, calls: Vec<Call>, reason: StopReason) {
         if calls.is_empty() {
             return;
+        }
+        // Another generation has taken over meanwhile: what was not written yet is its.
+        let open = slot.router().link().cloned();
+        if let Some(open) = open {
+            return open.call_all(calls);
         }
         let again = calls.iter().filter(|call| call.is_replay()).count();
         let all = calls.len();
@@ -208,13 +254,13 @@ impl Dispatcher {
 
     fn rung(
         &mut self,
-        key: Key,
+        (key, generation): (Key, u64),
         slot: &Arc<Slot>,
         rung: Rung,
         within: Duration,
         reason: StopReason,
     ) {
-        let Some(live) = self.live.get(&key) else { return };
+        let Some(live) = self.live.get(&(key, generation)) else { return };
         let link = live.link.clone();
         match rung {
             Rung::Drain => {
@@ -223,7 +269,7 @@ impl Dispatcher {
             }
             Rung::Ask => link.ask(reason, within),
             Rung::Leave => link.leave(reason, within),
-            Rung::Term => self.terminate(key),
+            Rung::Term => self.terminate(key, generation),
             Rung::Kill => {
                 let order = live.order;
                 if let Some(keeper) = &mut self.keeper {
@@ -235,8 +281,8 @@ impl Dispatcher {
     }
 
     /// SIGTERM, then SIGCONT, to the group: by pidfd where the kernel can, else by the keeper.
-    fn terminate(&mut self, key: Key) {
-        let Some(live) = self.live.get(&key) else { return };
+    fn terminate(&mut self, key: Key, generation: u64) {
+        let Some(live) = self.live.get(&(key, generation)) else { return };
         let by_pidfd = live.execed
             && live.pidfd.as_ref().is_some_and(|pidfd| {
                 pidfd.send_signal_group(Signal::SIGTERM as i32).is_ok()
@@ -249,15 +295,13 @@ impl Dispatcher {
     }
 
     fn retire(&mut self, key: Key, generation: u64) {
-        let Some(live) = self.live.get(&key).filter(|live| live.generation == generation) else {
-            return;
-        };
-        let (link, order) = (live.link.clone(), live.order);
-        self.live.remove(&key);
+        let Some(Live { link, order, .. }) = self.live.remove(&(key, generation)) else { return };
         self.persist.forget_leader(order, self.clock.now());
         if let Some(slot) = self.slots.get(&key) {
             let dropped = self.shared.recorder.logs.take_dropped(&slot.log);
             self.shared.recorder.dropped(slot, generation, Some(dropped).filter(|n| *n > 0));
+            slot.router().forget(&link);
+            self.count_calls(key, &link);
         }
         self.fading.retain(|link| link.strong_count() > 0);
         self.fading.push(Arc::downgrade(&link));
@@ -275,7 +319,7 @@ impl Dispatcher {
     }
 
     fn look_at_file(&mut self, key: Key, slot: &Arc<Slot>) {
-        let before = slot.told().identity;
+        let before = slot.told().shown.identity;
         let now = match launch::prepare(&slot.manifest()) {
             Ok(launch) => FileIdentity::of(&launch.program),
             Err(_) => None,
@@ -284,22 +328,25 @@ impl Dispatcher {
         self.step(key, generation, Event::FileLooked { changed: now.is_some() && now != before });
     }
 
-    fn note(&mut self, key: Key, slot: &Arc<Slot>, note: &Note) {
+    fn note(&mut self, key: Key, generation: u64, slot: &Arc<Slot>, note: &Note) {
         let generation = match note {
             // The next generation may have begun in the same step.
             Note::StateChanged { generation, .. } | Note::Swept { generation, .. } => *generation,
             Note::Stopped(record) => record.generation,
             Note::Failed(failure) => failure.generation,
-            _ => self.fleet.generation(key),
+            _ => generation,
         };
         // A drain with nothing to wait for is no step that anybody waits in.
-        let idle = || self.live.get(&key).is_none_or(|live| !live.link.needs_drain());
+        let idle = || {
+            let live = self.live.get(&(key, generation));
+            live.is_none_or(|live| !live.link.needs_drain())
+        };
         if matches!(note, Note::RungReached { rung: Rung::Drain, .. }) && idle() {
             return;
         }
         if let Note::Failed(failure) = note {
             // The link of a start that never came about has none.
-            let link = self.live.get(&key).filter(|live| live.generation == failure.generation);
+            let link = self.live.get(&(key, failure.generation));
             slot.remember_failure(
                 failure.clone(),
                 link.map_or_else(Vec::new, |live| live.link.frames()),
@@ -311,6 +358,16 @@ impl Dispatcher {
             let fields = json!({"pid": pid, "state": state});
             return self.shared.recorder.plugin(slot, generation, "plugin.unkillable", fields);
         }
-        self.shared.recorder.note(slot, generation, note);
+        match note {
+            // How much was under way between the two frames is for the host to say.
+            Note::SwapJudged(Verdict::Switched { from, to }) => {
+                let link = self.live.get(&(key, *from)).map(|live| live.link.in_flight());
+                let in_flight = link.unwrap_or_default();
+                let fields = json!({"before": from, "serving": to, "in_flight": in_flight});
+                self.shared.recorder.plugin(slot, generation, "swap.switched", fields);
+            }
+            _ => self.shared.recorder.note(slot, generation, note),
+        }
+        self.note_swap(key, generation, slot, note);
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::launch;
 use super::sink::{Job, Sink};
-use super::slot::Slot;
+use super::slot::{Shown, Slot};
 
 /// Openings that are kept; those of launches long gone make room.
 const MOST: usize = 1024;
@@ -132,12 +132,17 @@ impl Openings {
 }
 
 impl Slot {
-    /// The plugin has opened.
-    pub(crate) fn opened(&self, facts: &Facts) {
+    /// This generation has opened. What is on trial is no client's business until it serves.
+    pub(crate) fn opened(&self, generation: u64, facts: &Facts) {
         let opening = Arc::new(Opening {
             protocol: facts.protocol.clone(),
             result: facts.raw.get().to_owned(),
         });
+        if let Some(trial) = self.told().trial_of(generation) {
+            self.openings.keep(&trial.launch, &opening);
+            trial.opening = Some(opening);
+            return;
+        }
         let launch = self.guests.opened(opening.clone());
         self.openings.keep(&launch, &opening);
     }
@@ -153,6 +158,12 @@ impl Slot {
         self.openings.of(&launch_key(&digest, &manifest))
     }
 
+    /// What was on trial serves, as it was launched and as it opened.
+    pub(crate) fn took_over(&self, shown: &Shown) {
+        let opening = shown.opening.clone();
+        self.guests.launched(shown.generation, shown.launch.clone(), |_| opening);
+    }
+
     /// A generation is started from the launch of this digest.
     pub(crate) fn launched(&self, generation: u64, digest: &str) {
         let launch = launch_key(digest, &self.manifest());
@@ -161,7 +172,7 @@ impl Slot {
 }
 
 /// What an opening hangs on: what is launched (`digest`), and what it is told at its start.
-fn launch_key(digest: &str, manifest: &Manifest) -> String {
+pub(super) fn launch_key(digest: &str, manifest: &Manifest) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut told = DefaultHasher::new();
     (manifest.config.to_string(), format!("{:?}", manifest.mcp)).hash(&mut told);

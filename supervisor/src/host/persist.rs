@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use outboard_core::Time;
 use outboard_keeper::reaper::{Leader, Record};
+use outboard_manifest::Manifest;
 use serde::{Deserialize, Serialize};
 
 use super::openings::{self, Openings};
 use super::sink::{Job, Sink, replace};
-use super::state_dir::{Kept, VERSION};
+use super::state_dir::{Kept, KeptVersion, VERSION};
 use super::upgrade::path_text;
 use super::view::EventRecord;
 
@@ -138,6 +139,50 @@ impl Persist {
     pub(super) fn generation(&mut self, id: &str, generation: u64, now: Time) {
         self.kept.generations.insert(id.to_owned(), generation);
         self.changed(now);
+    }
+
+    /// Another version is in force from now on: `instead` of what the folder holds, which is `before` then, or (`None`)
+    /// just what it holds.
+    pub(super) fn in_force(&mut self, id: &str, before: &Manifest, instead: Option<&Manifest>) {
+        match instead {
+            Some(manifest) => {
+                let known = self.kept.versions.remove(id);
+                let (of, folder) =
+                    known.map_or((before.digest, before.source.clone()), |v| (v.of, v.folder));
+                let version = KeptVersion {
+                    of,
+                    folder,
+                    source: manifest.source.clone(),
+                    text: manifest.text().to_owned(),
+                };
+                self.kept.versions.insert(id.to_owned(), version);
+            }
+            None => drop(self.kept.versions.remove(id)),
+        }
+        // At once: whoever starts after this supervisor was killed starts what was in force.
+        self.write_now();
+    }
+
+    /// The folder counts again: its manifest has been put in force.
+    pub(super) fn forget_version(&mut self, id: &str, now: Time) {
+        if self.kept.versions.remove(id).is_some() {
+            self.changed(now);
+        }
+    }
+
+    /// The file in the folder that another version stands in for.
+    pub(super) fn folder_of(&self, id: &str) -> Option<PathBuf> {
+        self.kept.versions.get(id).map(|version| version.folder.clone())
+    }
+
+    /// The version that stands in for the manifest in the folder, while that is what it was.
+    pub(super) fn version(&mut self, folder: &Manifest) -> Option<KeptVersion> {
+        let version = self.kept.versions.get(&*folder.id)?;
+        if version.of == folder.digest {
+            return Some(version.clone());
+        }
+        self.kept.versions.remove(&*folder.id);
+        None
     }
 
     /// A process was started under this order.

@@ -16,8 +16,12 @@ impl Dispatcher {
             if self.fleet.by_id(&manifest.id).is_some() {
                 continue;
             }
-            let manifest = Arc::new(manifest);
+            // A version that a swap put in its place goes on, over runs too.
+            let manifest = Arc::new(self.stands_in(&manifest).unwrap_or(manifest));
             let key = self.add(&manifest);
+            if let Some(slot) = self.slots.get(&key) {
+                slot.told().stands_for = self.persist.folder_of(&slot.id);
+            }
             let source = manifest.source.display().to_string();
             let fields = json!({"manifest": source, "dialect": manifest.dialect.name()});
             if let Some(slot) = self.slots.get(&key) {

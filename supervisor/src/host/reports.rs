@@ -26,14 +26,14 @@ impl Dispatcher {
             Report::Spawned { key: order, pid, pidfd } => self.spawned(order, pid, pidfd.into()),
             Report::Execed { key: order } => {
                 let Some((key, generation)) = self.order(order) else { return };
-                if let Some(live) = self.live.get_mut(&key) {
+                if let Some(live) = self.live.get_mut(&(key, generation)) {
                     live.execed = true;
                 }
                 self.step(key, generation, Event::Execed);
             }
             Report::SpawnFailed { key: order, step, errno } => {
                 let Some((key, generation)) = self.orders.remove(&order) else { return };
-                let Some(live) = self.live.get(&key) else { return };
+                let Some(live) = self.live.get(&(key, generation)) else { return };
                 let found = diagnose(step, errno, &live.program, &live.cwd);
                 live.link.close();
                 self.step(
@@ -52,7 +52,7 @@ impl Dispatcher {
                     let (cpu, peak_kib) = (rusage.user + rusage.system, rusage.max_rss_kib);
                     slot.history().used = Used { generation, cpu, peak_kib, swept };
                 }
-                let died = self.live.get(&key).is_none_or(|live| live.died);
+                let died = self.live.get(&(key, generation)).is_none_or(|live| live.died);
                 if !died {
                     self.died(key, generation, Exit::Unknown);
                 }
@@ -71,16 +71,14 @@ impl Dispatcher {
 
     fn spawned(&mut self, order: u64, pid: u32, pidfd: Pidfd) {
         let Some((key, generation)) = self.order(order) else { return };
-        let Some(live) = self.live.get_mut(&key).filter(|l| l.generation == generation) else {
-            return;
-        };
+        let Some(live) = self.live.get_mut(&(key, generation)) else { return };
         let pidfd = Arc::new(pidfd);
         live.pidfd = Some(pidfd.clone());
         live.link.set_pid(pid);
         self.persist.leader(order, pid, self.clock.now());
         super::watch::watch(pidfd, self.happenings.clone(), key, generation);
         if let Some(slot) = self.slots.get(&key) {
-            let command = slot.told().command.clone();
+            let command = slot.told().of(generation).command.clone();
             let fields = json!({"pid": pid, "command": command});
             self.shared.recorder.plugin(slot, generation, "plugin.spawned", fields);
         }
@@ -89,8 +87,7 @@ impl Dispatcher {
 
     /// The pidfd says so first, perhaps; the keeper says how.
     pub(super) fn ended(&mut self, key: Key, generation: u64) {
-        let Some(live) = self.live.get(&key).filter(|l| l.generation == generation && !l.died)
-        else {
+        let Some(live) = self.live.get(&(key, generation)).filter(|live| !live.died) else {
             return;
         };
         live.link.close();
@@ -104,8 +101,7 @@ impl Dispatcher {
     }
 
     pub(super) fn overdue(&mut self, key: Key, generation: u64, last: bool) {
-        let Some(live) = self.live.get(&key).filter(|l| l.generation == generation && !l.died)
-        else {
+        let Some(live) = self.live.get(&(key, generation)).filter(|live| !live.died) else {
             return;
         };
         if last {
@@ -118,8 +114,7 @@ impl Dispatcher {
     }
 
     fn died(&mut self, key: Key, generation: u64, exit: Exit) {
-        let Some(live) = self.live.get_mut(&key).filter(|l| l.generation == generation && !l.died)
-        else {
+        let Some(live) = self.live.get_mut(&(key, generation)).filter(|live| !live.died) else {
             return;
         };
         live.died = true;

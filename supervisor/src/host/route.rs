@@ -17,6 +17,8 @@ use super::upgrade::{Clients, KeptCall, KeptRoute, KeptWay};
 #[derive(Debug)]
 pub(crate) struct Router {
     way: Way,
+    /// The link that took calls before, while it still has some: it drains.
+    leaving: Option<Arc<Link>>,
     /// Calls that wait for the next generation, in the order they were accepted.
     held: VecDeque<Call>,
     held_bytes: usize,
@@ -58,6 +60,7 @@ impl Router {
     pub(crate) fn new() -> Self {
         Self {
             way: Way::Refuse(Unavailable::Down),
+            leaving: None,
             held: VecDeque::new(),
             held_bytes: 0,
             was_active: false,
@@ -95,6 +98,7 @@ impl Router {
                 KeptWay::Hold(why) => Way::Hold(why),
                 KeptWay::Refuse(why) => Way::Refuse(why),
             },
+            leaving: None,
             held_bytes: held.iter().map(Call::bytes).sum(),
             held,
             was_active: kept.was_active,
@@ -123,6 +127,29 @@ impl Router {
         match &self.way {
             Way::Open(link) => Some(link),
             Way::Hold(_) | Way::Refuse(_) => None,
+        }
+    }
+
+    /// The links that may have calls: the one that takes them now, and the one that drains.
+    #[must_use]
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.link().into_iter().chain(&self.leaving).cloned().collect()
+    }
+
+    /// This link is over.
+    pub(crate) fn forget(&mut self, link: &Arc<Link>) {
+        if self.leaving.as_ref().is_some_and(|leaving| Arc::ptr_eq(leaving, link)) {
+            self.leaving = None;
+        }
+    }
+
+    /// What this link did not write is to go elsewhere: calls wait here for a generation to come, or go to another.
+    #[must_use]
+    pub(crate) fn takes_over_from(&self, link: &Link) -> bool {
+        match &self.way {
+            Way::Open(open) => !std::ptr::eq(&**open, link),
+            Way::Hold(_) => true,
+            Way::Refuse(_) => false,
         }
     }
 
@@ -234,6 +261,11 @@ impl Router {
     #[must_use]
     pub(crate) fn set(&mut self, route: &Route, link: Option<&Arc<Link>>) -> Vec<Call> {
         self.called = false;
+        if let Way::Open(before) = &self.way
+            && link.is_none_or(|link| !Arc::ptr_eq(link, before))
+        {
+            self.leaving = Some(before.clone());
+        }
         match (route, link) {
             (Route::Open, Some(link)) => {
                 self.was_active = true;
@@ -318,7 +350,7 @@ fn will_pass(why: Unavailable) -> bool {
         | Unavailable::Waiting
         | Unavailable::Backoff
         | Unavailable::HalfOpen
-        | Unavailable::Stopping(StopReason::Restart) => true,
+        | Unavailable::Stopping(StopReason::Restart | StopReason::Swap) => true,
         Unavailable::Down
         | Unavailable::Failed
         | Unavailable::Stopping(StopReason::Stop | StopReason::Config | StopReason::HostExit) => {
@@ -371,7 +403,7 @@ impl Refusal<'_> {
     pub(crate) fn shutting_down(&self, reason: StopReason, sent: bool) -> CallError {
         let class = match reason {
             StopReason::Stop | StopReason::Config => "stop",
-            StopReason::Restart => "restart",
+            StopReason::Restart | StopReason::Swap => "restart",
             StopReason::HostExit => "host_exit",
         };
         CallError::shutting_down(self.callee(), class).with_sent(sent)

@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) topics: Arc<Topics>,
     pub(super) state_dir: StateDir,
     pub(super) sources: Vec<PathBuf>,
+    /// What `outboard.toml` says.
+    pub(super) settings: outboard_manifest::Settings,
     pub(super) revision: AtomicU64,
     pub(super) drift: Mutex<super::reload::Seen>,
     pub(super) run: RunMark,

@@ -9,6 +9,7 @@ use outboard_core::{Failure, Key, PluginId, Snapshot, Time, Unavailable, WhileRe
 use outboard_manifest::Manifest;
 use outboard_wire::CallError;
 use outboard_wire::error::Callee;
+use outboard_wire::session::Opening;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Token};
@@ -66,20 +67,37 @@ pub(crate) struct Ways {
     pub openings: Arc<Openings>,
 }
 
-/// What the opening of the current generation said, and what holds it.
+/// What is known of the generations that run, and what holds the plugin.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Told {
+    /// Of the version in force.
+    pub shown: Shown,
+    /// Of one on trial beside it, or in its place. Nothing is handed over while there is one.
+    #[serde(skip)]
+    pub trial: Option<Shown>,
+    pub enforced: Vec<String>,
+    pub held_since: Option<Time>,
+    pub refused: Option<String>,
+    /// The file in the folder in whose place a swap has put another version.
+    #[serde(with = "super::upgrade::path_text::option")]
+    pub stands_for: Option<std::path::PathBuf>,
+}
+
+/// What the last start of a version ran, and what its opening said.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    pub generation: u64,
     pub protocol: Option<String>,
     pub offers: Option<String>,
     #[serde(with = "super::upgrade::path_text::option")]
     pub executable: Option<std::path::PathBuf>,
-    pub enforced: Vec<String>,
-    pub held_since: Option<Time>,
-    pub refused: Option<String>,
     /// The command as it may be shown.
     pub command: Vec<String>,
-    /// What the last start ran.
     pub digest: String,
+    /// For one on trial: what it was launched from, and how it opened.
+    pub launch: String,
+    #[serde(skip)]
+    pub opening: Option<Arc<Opening>>,
     pub identity: Option<FileIdentity>,
     /// The same with all that a start takes from its surroundings, to be compared with what the next one would take.
     pub ran: Option<Fingerprint>,
@@ -87,6 +105,21 @@ pub(crate) struct Told {
     pub reloads: bool,
     /// The calls that it bears at once, in its own words.
     pub concurrency: Option<u32>,
+}
+
+impl Told {
+    /// What is known of this generation, if it is on trial.
+    pub(crate) fn trial_of(&mut self, generation: u64) -> Option<&mut Shown> {
+        self.trial.as_mut().filter(|trial| trial.generation == generation)
+    }
+
+    /// What is known of this generation; the one in force stands in for any that is gone.
+    pub(crate) fn of(&mut self, generation: u64) -> &mut Shown {
+        match &mut self.trial {
+            Some(trial) if trial.generation == generation => trial,
+            Some(_) | None => &mut self.shown,
+        }
+    }
 }
 
 /// What `why` is made of.
@@ -274,15 +307,15 @@ impl Slot {
 
     /// Takes back the calls whose tokens `wanted` names: those that wait, and those that were sent.
     pub(crate) fn cancel_where(&self, wanted: &dyn Fn(&Token) -> bool, reason: &'static str) {
-        let (waiting, link) = {
+        let (waiting, links) = {
             let mut router = self.router();
-            (router.take_where(|call| wanted(&call.token)), router.link().cloned())
+            (router.take_where(|call| wanted(&call.token)), router.links())
         };
         for call in waiting {
             let generation = lock(&self.seen).generation;
             call.cancel(Callee { plugin: &self.id, generation });
         }
-        if let Some(link) = link {
+        for link in links {
             link.cancel_where(wanted, reason);
         }
     }
@@ -360,14 +393,15 @@ impl Slot {
         }
     }
 
-    /// Keeps what the dialect learnt about the executable that runs; `None` forgets it.
-    pub(crate) fn learn(&self, hint: Option<String>) {
-        let told = self.told();
+    /// Keeps what the dialect learnt about the executable that this generation runs; `None` forgets it.
+    pub(crate) fn learn(&self, generation: u64, hint: Option<String>) {
+        let mut told = self.told();
+        let digest = &told.of(generation).digest;
         let mut learnt = lock(&self.learnt);
         match hint {
-            Some(hint) if learnt.get(&told.digest) == Some(&hint) => {}
-            Some(hint) => drop(learnt.insert(told.digest.clone(), hint)),
-            None => drop(learnt.remove(&told.digest)),
+            Some(hint) if learnt.get(digest) == Some(&hint) => {}
+            Some(hint) => drop(learnt.insert(digest.clone(), hint)),
+            None => drop(learnt.remove(digest)),
         }
     }
 
@@ -392,8 +426,9 @@ impl Slot {
     pub(crate) fn remember_failure(&self, failure: Failure, frames: Vec<Frame>) {
         let (last_words, words_at, lines) = {
             let words = self.words();
-            let last = words.last(usize::MAX, |text| self.log.mask(text));
-            (last, words.times(), words.total())
+            let generation = failure.generation;
+            let last = words.last(generation, usize::MAX, |text| self.log.mask(text));
+            (last, words.times(generation), words.total(generation))
         };
         let at_us = self.clock.wall_us();
         let up = dossier::up_before(&self.timeline(failure.generation), at_us);
@@ -408,9 +443,9 @@ impl Slot {
         history.stderr_lines = lines;
     }
 
-    /// A new generation begins to speak.
-    pub(crate) fn begin_generation(&self, generation: u64) {
-        *self.words() = Words::of(generation);
+    /// A new generation begins to speak; `still`: beside one that goes on.
+    pub(crate) fn begin_generation(&self, generation: u64, still: Option<u64>) {
+        self.words().begin(generation, still);
     }
 
     /// One call ended with its generation.

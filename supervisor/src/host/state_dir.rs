@@ -58,6 +58,20 @@ pub(super) struct Kept {
     pub generations: BTreeMap<String, u64>,
     /// What was learnt about an executable, by launch digest.
     pub learnt: BTreeMap<String, String>,
+    /// Versions in force that stand in for a manifest in the folder, by plugin.
+    pub versions: BTreeMap<String, KeptVersion>,
+}
+
+/// A version that a swap put in force, and that the folder does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeptVersion {
+    /// The digest of the manifest that it stands in for: once that changes, the folder counts again.
+    pub of: u64,
+    /// The file that it stands in for.
+    pub folder: PathBuf,
+    /// The file that it was read from, which may be gone.
+    pub source: PathBuf,
+    pub text: String,
 }
 
 impl StateDir {
@@ -197,7 +211,12 @@ impl Kept {
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { version: VERSION, generations: BTreeMap::new(), learnt: BTreeMap::new() }
+        Self {
+            version: VERSION,
+            generations: BTreeMap::new(),
+            learnt: BTreeMap::new(),
+            versions: BTreeMap::new(),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use super::happening::Happening;
 use super::logbook::LogQuery;
 use super::shared::{End, Shared};
 use super::slot::Slot;
+use super::swap::{SwapOrder, Swapped};
 use super::topics::{Listen, Subscription, TopicStream};
 use super::upgrade::{Beside, Freeze, Frozen, Granted, Program, Refused, Request};
 use super::view::{EventRecord, LogLine, Outcome, PluginView, SupervisorView};
@@ -287,6 +288,15 @@ impl Supervisor {
         }
     }
 
+    /// Lets another version take over from the one that serves, and waits for the end of that. `None` when the plugin
+    /// is not registered. Dropping the future changes nothing.
+    pub async fn swap(&self, id: &str, order: SwapOrder) -> Option<Swapped> {
+        let key = self.shared.slot(id)?.key;
+        let (done, wait) = oneshot::channel();
+        self.command(Command::Swap { key, order: Box::new(order), done });
+        Some(wait.await.unwrap_or(Swapped::Refused(outboard_core::NoSwap::HostExit)))
+    }
+
     /// The shared part of one plugin: for the attach socket.
     pub(crate) fn slot(&self, id: &str) -> Option<Arc<Slot>> {
         self.shared.slot(id)
@@ -359,9 +369,9 @@ pub(super) fn plugin_view(slot: &Slot, shared: &Shared) -> PluginView {
     let snapshot = slot.snapshot();
     let (in_flight, open) = {
         let router = slot.router();
-        (router.held(), router.link().cloned())
+        (router.held(), router.links())
     };
-    let in_flight = in_flight + open.map_or(0, |link| link.in_flight());
+    let in_flight = in_flight + open.iter().map(|link| link.in_flight()).sum::<usize>();
     let told = slot.told().clone();
     let lives =
         !matches!(snapshot.state, StateName::Registered | StateName::Failed | StateName::Backoff);
@@ -372,10 +382,13 @@ pub(super) fn plugin_view(slot: &Slot, shared: &Shared) -> PluginView {
     PluginView {
         dialect: manifest.dialect.name(),
         in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
-        protocol: told.protocol,
-        offers: told.offers,
-        command: told.command,
-        executable: told.executable.map(|path| slot.log.mask(path.display().to_string()).into()),
+        protocol: told.shown.protocol,
+        offers: told.shown.offers,
+        command: told.shown.command,
+        executable: told
+            .shown
+            .executable
+            .map(|path| slot.log.mask(path.display().to_string()).into()),
         manifest: manifest.source.clone(),
         lazy: manifest.lazy,
         junk_lines: slot.stats.junk_lines.now(),

@@ -80,6 +80,8 @@ pub enum Ended {
     },
     /// Somebody else changed what is wanted meanwhile.
     Overtaken,
+    /// A new version of it is on trial: nothing was changed.
+    Swapping,
 }
 
 /// The last failure as a dossier.

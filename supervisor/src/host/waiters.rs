@@ -30,12 +30,13 @@ struct Open {
 }
 
 impl Waiters {
-    /// Waits for `change` on `keys`. Must be called before the change itself.
+    /// Waits for `change` on `keys`; what is decided already comes in `outcomes`. Must be called before the change itself.
     pub(super) fn add(
         &mut self,
         fleet: &Fleet,
         change: Change,
         keys: Vec<Key>,
+        outcomes: Vec<Outcome>,
         done: oneshot::Sender<Vec<Outcome>>,
         now: Time,
     ) {
@@ -44,8 +45,7 @@ impl Waiters {
             let seen = fleet.snapshot(key);
             open.insert(key, Open { id: seen.id, generation: seen.generation, was: seen.state });
         }
-        let mut waiter =
-            Waiter { change, began: now, open, outcomes: Vec::new(), done: Some(done) };
+        let mut waiter = Waiter { change, began: now, open, outcomes, done: Some(done) };
         waiter.finish_if_done();
         self.waiting.push(waiter);
     }

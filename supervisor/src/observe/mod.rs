@@ -4,7 +4,9 @@ mod notes;
 mod printable;
 mod sentence;
 
-pub use notes::{action, class, describe, exit_json, exit_text, health, phase, rung, state};
+pub use notes::{
+    action, class, describe, exit_json, exit_text, health, phase, rung, state, swap_mode,
+};
 pub use printable::{is_unsafe, printable_json};
 pub use sentence::sentence;
 
@@ -60,6 +62,13 @@ pub const EVENTS: &[&str] = &[
     "clock.stall",
     "process.stray",
     "storm.began",
+    "swap.started",
+    "swap.active",
+    "swap.canary",
+    "swap.switched",
+    "swap.rolled_back",
+    "swap.abandoned",
+    "swap.done",
     "reaper.removed",
     "reaper.skipped",
     "state.unreadable",

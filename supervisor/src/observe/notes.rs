@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use outboard_core::plan::Action;
-use outboard_core::{Class, Exit, HealthName, Note, Phase, Rung, StateName, StopRecord};
+use outboard_core::{
+    Class, Exit, HealthName, Note, Phase, Rung, StateName, StopRecord, SwapMode, Verdict,
+};
 use serde_json::{Map, Value, json};
 
 /// The event name and the members of `note`.
@@ -56,6 +58,20 @@ pub fn describe(note: &Note) -> (&'static str, Map<String, Value>) {
             ("dependency.waiting", json!({"on": on}))
         }
         Note::StormBegan => ("storm.began", json!({})),
+        Note::SwapStarted { mode } => ("swap.started", json!({"mode": swap_mode(*mode)})),
+        Note::SwapActive { after } => ("swap.active", json!({"after_ms": ms(*after)})),
+        Note::SwapCanary { probe, of, answered, took } => (
+            "swap.canary",
+            json!({"probe": probe, "of": of, "answered": answered, "took_ms": ms(*took)}),
+        ),
+        Note::SwapJudged(Verdict::Switched { from, to }) => {
+            ("swap.switched", json!({"before": from, "serving": to}))
+        }
+        Note::SwapJudged(Verdict::RolledBack { why }) => {
+            ("swap.rolled_back", json!({"reason": why}))
+        }
+        Note::SwapJudged(Verdict::Abandoned { why }) => ("swap.abandoned", json!({"reason": why})),
+        Note::SwapDone { took } => ("swap.done", json!({"took_ms": ms(*took)})),
         Note::ClockStalled { late } => ("clock.stall", json!({"ms": ms(*late)})),
         Note::Surprised { state: s, event } => {
             ("internal.surprise", json!({"state": state(*s), "what": event}))
@@ -178,6 +194,15 @@ pub fn phase(phase: Phase) -> &'static str {
         Phase::FirstByte => "first_byte",
         Phase::Handshake => "handshake",
         Phase::Ready => "ready",
+    }
+}
+
+/// The contract's word for a mode of swapping.
+#[must_use]
+pub fn swap_mode(mode: SwapMode) -> &'static str {
+    match mode {
+        SwapMode::Overlap => "overlap",
+        SwapMode::Exclusive => "exclusive",
     }
 }
 

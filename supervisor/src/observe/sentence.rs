@@ -89,6 +89,20 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
             format!("a client missed {} notifications: {}", number("n"), text("client"))
         }
         "log.dropped" => format!("{} lines dropped: more than 1000 a second", number("n")),
+        "swap.started" => format!("swap: another version is to take over ({})", text("mode")),
+        "swap.active" => format!("swap: active after {}, on trial", millis(number("after_ms"))),
+        "swap.canary" => {
+            let answered = record.fields.get("answered").and_then(Value::as_bool);
+            let end = if answered == Some(true) { "answered in" } else { "not answered in" };
+            let (probe, of) = (number("probe"), number("of"));
+            format!("swap: canary {probe} of {of} {end} {}", millis(number("took_ms")))
+        }
+        "swap.switched" => {
+            format!("swap: serves from now on; generation {} drains and leaves", number("before"))
+        }
+        "swap.rolled_back" => format!("swap: rolled back: {}", text("reason")),
+        "swap.abandoned" => format!("swap: given up: {}", text("reason")),
+        "swap.done" => format!("swap: done in {}", millis(number("took_ms"))),
         "dependency.waiting" => "waits for what it requires".to_owned(),
         _ => return None,
     })

@@ -10,6 +10,7 @@ mod security;
 mod spawn;
 mod stderr;
 mod supervisor;
+mod swap;
 mod table;
 mod tree;
 mod wire;

@@ -20,5 +20,6 @@ mod reload;
 mod secrets;
 mod signals;
 mod starts;
+mod swap;
 mod upgrade;
 mod watch;

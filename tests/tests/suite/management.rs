@@ -25,6 +25,7 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("restart", json!({"ids": ["geo"], "now": true})),
         ("reload", json!({"plan": true, "except": ["geo"]})),
         ("reload", json!({"if_revision": 1})),
+        ("swap", json!({"id": "geo"})),
         ("stop", json!({"all": true, "wait": false})),
         // Whoever asks next is served by the build that goes on.
         ("upgrade", json!({})),
@@ -38,7 +39,7 @@ fn unknown_plugin(method: &str) -> Option<Value> {
     match method {
         "status" | "health" | "start" | "stop" | "restart" => Some(json!({"ids": ["nobody"]})),
         "reload" => Some(json!({"except": ["nobody"]})),
-        "why" => Some(json!({"id": "nobody"})),
+        "why" | "swap" => Some(json!({"id": "nobody"})),
         "logs" | "subscribe_logs" => Some(json!({"filter": {"plugin": "nobody"}})),
         _ => None,
     }

@@ -1,9 +1,10 @@
 //! What manifests ask for: who is wanted up at `run`, and what a changed or refused manifest does.
 
 use crate::event::{Class, Detail, Event, Note, StopReason};
-use crate::fleet::{Effects, Fleet, Key, Work};
+use crate::fleet::{Effects, Fleet, Key, Slot, Work};
 use crate::lifecycle::{Registered, State};
-use crate::plugin::{Cx, Plugin, Wanted};
+use crate::owner::Plugin;
+use crate::plugin::{Cx, Wanted};
 use crate::policy::{FleetPolicy, Policy};
 use crate::restart::{After, GivenUp};
 use crate::time::Time;
@@ -65,16 +66,18 @@ impl Fleet {
     #[must_use = "an effect nobody runs is a lost order"]
     pub fn reconfigure(&mut self, now: Time, key: Key, policy: Policy) -> Effects {
         let mut work = Work::new(now);
-        let Some(plugin) = self.plugin(key) else {
+        let Some(Slot::Live(plugin)) = self.slots.get_mut(key.index()) else {
             return Effects::new();
         };
-        let old = plugin.common.policy.clone();
+        let old = plugin.in_force().policy.clone();
         self.forget_dependencies(key, &old);
         self.depend(key, &policy);
         let closing = self.shutdown.is_some();
         self.apply(&mut work, key, |plugin, cx| {
-            plugin.common.policy = policy;
-            plugin.common.restart.refill();
+            plugin.withdraw_swap(cx);
+            let common = plugin.in_force();
+            common.policy = policy;
+            common.restart.refill();
             if !closing {
                 plugin.reconfigured(&old, cx);
             }

@@ -5,6 +5,7 @@ mod deadlines;
 mod settle;
 mod shutdown;
 mod stall;
+mod swap;
 mod turns;
 
 use std::collections::HashMap;
@@ -12,20 +13,22 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use settle::Work;
+pub use swap::{NoSwap, Swapping};
 
 use crate::event::{Effect, Event};
 use crate::fleet::deadlines::Deadlines;
 use crate::fleet::shutdown::Shutdown;
 use crate::fleet::turns::Turns;
 use crate::lifecycle::State;
-use crate::plugin::{Plugin, Wanted};
+use crate::owner::Plugin;
+use crate::plugin::Wanted;
 use crate::policy::{FleetPolicy, PluginId, Policy};
 use crate::rng::Rng;
-use crate::snapshot::{HealthName, Phase, Snapshot, StateName};
+use crate::snapshot::{HealthName, Snapshot, StateName};
 use crate::time::Time;
 
-/// What the host has to do now, in this order, each for one plugin.
-pub type Effects = Vec<(Key, Effect)>;
+/// What the host has to do now, in this order, each for one generation of one plugin.
+pub type Effects = Vec<(Key, u64, Effect)>;
 
 /// A plugin of one [`Fleet`]; the same id always gets the same key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -136,10 +139,10 @@ impl Fleet {
     ///
     /// Who waits for its verdict (`after`) is let go with the next call into the fleet: stop it before.
     pub fn remove(&mut self, key: Key) -> bool {
-        let Some(plugin) = self.plugin(key).filter(|plugin| plugin.state.is_down()) else {
+        let Some(plugin) = self.plugin(key).filter(|plugin| plugin.is_at_rest()) else {
             return false;
         };
-        let (id, generation) = (plugin.common.id.clone(), plugin.common.generation);
+        let (id, generation) = (plugin.common.id.clone(), plugin.highest);
         let policy = plugin.common.policy.clone();
         if let Some(ticket) = plugin.state.ticket() {
             self.turns.leave(ticket);
@@ -153,8 +156,8 @@ impl Fleet {
 
     /// Something happened to one plugin.
     ///
-    /// What belongs to a process counts only with the current generation; commands, deadlines and answers to
-    /// orders may come with generation 0.
+    /// What belongs to a process counts only with its generation, the serving one or the one beside it; commands,
+    /// deadlines and answers to orders may come with generation 0.
     #[must_use = "an effect nobody runs is a lost order"]
     pub fn step(&mut self, now: Time, key: Key, generation: u64, mut event: Event) -> Effects {
         let mut work = Work::new(now);
@@ -162,7 +165,9 @@ impl Fleet {
             return Effects::new();
         };
         let current = plugin.common.generation;
-        if generation != current && (generation != 0 || event.belongs_to_a_generation()) {
+        let beside = self.is_beside(key, generation);
+        let known = beside || generation == current;
+        if !known && (generation != 0 || event.belongs_to_a_generation()) {
             return Effects::new();
         }
         if self.shutdown.is_some() && starts_something(&event) {
@@ -170,9 +175,13 @@ impl Fleet {
         }
         if let Event::Deadline(look) = &mut event
             && look.idle_since.is_some()
-            && self.is_required(key)
+            && (self.is_required(key) || self.is_swapping(key))
         {
             look.idle_since = None;
+        }
+        if beside {
+            self.apply(&mut work, key, |plugin, cx| plugin.step_beside(event, cx));
+            return self.settle(work);
         }
         self.apply(&mut work, key, |plugin, cx| plugin.step(event, cx));
         self.settle(work)
@@ -194,7 +203,7 @@ impl Fleet {
         let mut work = Work::new(now);
         self.turns.set_open(false);
         for key in self.keys().collect::<Vec<_>>() {
-            if self.plugin(key).is_some_and(|plugin| !plugin.state.is_down()) {
+            if self.plugin(key).is_some_and(|plugin| !plugin.is_at_rest()) {
                 self.apply(&mut work, key, |plugin, cx| plugin.step(Event::KeeperLost, cx));
             }
         }
@@ -225,14 +234,14 @@ impl Fleet {
         self.settle(work)
     }
 
-    /// Whose deadline has passed, the longest overdue first, and whether its `Look` wants `activity`. For each,
-    /// read its pipe until it would block, make a [`Look`](crate::Look), and step with [`Event::Deadline`].
+    /// Which generation's deadline has passed, the longest overdue first, and whether its `Look` wants `activity`. For
+    /// each, read its pipe until it would block, make a [`Look`](crate::Look), and step with [`Event::Deadline`].
     #[must_use]
-    pub fn due(&self, now: Time) -> Vec<(Key, bool)> {
-        let wants_activity = |key: Key| {
-            self.plugin(key).is_some_and(|plugin| plugin.state.phase() == Some(Phase::FirstByte))
-        };
-        self.deadlines.due(now).map(|key| (key, wants_activity(key))).collect()
+    pub fn due(&self, now: Time) -> Vec<(Key, u64, bool)> {
+        let of = |key: Key| self.plugin(key).into_iter().flat_map(move |plugin| plugin.due(now));
+        let due = self.deadlines.due(now);
+        due.flat_map(|key| of(key).map(move |(generation, wants)| (key, generation, wants)))
+            .collect()
     }
 
     /// A plugin as `status` shows it. One that was removed shows as `registered`, wanted down.
@@ -263,6 +272,8 @@ impl Fleet {
                 last_stop: None,
                 finished: false,
                 half_open: false,
+                next: None,
+                swap: None,
             },
         }
     }
@@ -310,6 +321,18 @@ impl Fleet {
             Some(Slot::Live(plugin)) => Some(plugin),
             Some(Slot::Removed { .. }) | None => None,
         }
+    }
+
+    /// One version takes over from another, or has just tried to: there may be two generations.
+    #[must_use]
+    pub fn is_swapping(&self, key: Key) -> bool {
+        self.plugin(key).is_some_and(|plugin| plugin.swap.is_some())
+    }
+
+    /// Whether this is the generation beside the serving one.
+    fn is_beside(&self, key: Key, generation: u64) -> bool {
+        let beside = self.plugin(key).and_then(Plugin::beside);
+        generation != 0 && beside.is_some_and(|life| life.common.generation == generation)
     }
 
     /// With all its data: two that are equal behave the same.

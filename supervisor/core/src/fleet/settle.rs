@@ -7,7 +7,8 @@ use crate::fleet::turns::Next;
 use crate::fleet::{Effects, Fleet, Key, Slot};
 use crate::ladder::From;
 use crate::lifecycle::{Registered, Starting, State, Stopping};
-use crate::plugin::{Common, Cx, Plugin, Wanted};
+use crate::owner::Plugin;
+use crate::plugin::{Common, Cx, Wanted};
 use crate::policy::PluginId;
 use crate::snapshot::StateName;
 use crate::time::Time;
@@ -58,29 +59,31 @@ impl Fleet {
         if first_touch {
             work.touched.push((key, plugin.state.name()));
         }
-        let mut cx = Cx::new(work.now, key, &mut self.rng, &mut work.effects, squeeze);
+        let mut cx = Cx::of(plugin, work.now, key, &mut self.rng, &mut work.effects, squeeze);
         change(plugin, &mut cx);
-        if let State::Starting(Starting::Queued(queued)) = &plugin.state
-            && queued.ticket.is_none()
-        {
+        plugin.advance(&mut cx);
+        while self.is_unadmitted(key) {
             let on = self.blockers(key);
             self.admit(work, key, on);
+            self.advance(work, key);
         }
         let Some(Slot::Live(plugin)) = self.slots.get_mut(key.index()) else {
             return;
         };
-        let mut cx = Cx::new(work.now, key, &mut self.rng, &mut work.effects, squeeze);
-        plugin.sync_route(&mut cx);
-        let after = plugin.standing();
-        match (before.holds_turn, after.holds_turn) {
-            (false, true) => self.turns.take(),
-            (true, false) => self.turns.give_back(),
-            (true, true) | (false, false) => {}
+        if let Some(queued) = plugin.queued_beside() {
+            queued.ticket = Some(self.turns.join(key, false));
         }
-        if let Some(ticket) = before.ticket
-            && after.ticket != Some(ticket)
-        {
-            self.turns.leave(ticket);
+        let mut cx = Cx::of(plugin, work.now, key, &mut self.rng, &mut work.effects, squeeze);
+        plugin.sync_route(&mut cx);
+        let generations =
+            [plugin.common.generation, plugin.beside().map_or(0, |l| l.common.generation)];
+        plugin.highest = generations.into_iter().fold(plugin.highest, u64::max);
+        let after = plugin.standing();
+        self.turns.recount(before.turns, after.turns);
+        for ticket in before.tickets.into_iter().flatten() {
+            if !after.tickets.contains(&Some(ticket)) {
+                self.turns.leave(ticket);
+            }
         }
         if (before.serving, before.settled) != (after.serving, after.settled) {
             let dependents = self.dependents.get(&plugin.common.id);
@@ -109,8 +112,31 @@ impl Fleet {
             queued.ticket = Some(self.turns.join(key, queued.restart));
             return;
         }
-        let mut cx = Cx::new(work.now, key, &mut self.rng, &mut work.effects, squeeze);
+        let mut cx = Cx::of(plugin, work.now, key, &mut self.rng, &mut work.effects, squeeze);
         plugin.transform(&mut cx, |_, common, cx| Registered::wait(on, None, common, cx));
+    }
+
+    /// It wants to start and has not asked for its turn.
+    fn is_unadmitted(&self, key: Key) -> bool {
+        self.plugin(key).is_some_and(|plugin| match &plugin.state {
+            State::Starting(Starting::Queued(queued)) => queued.ticket.is_none(),
+            State::Starting(Starting::Launched { .. })
+            | State::Registered(_)
+            | State::Loaded(_)
+            | State::Running(_)
+            | State::Stopping(_)
+            | State::Backoff(_)
+            | State::Failed(_)
+            | State::Unkillable(_) => false,
+        })
+    }
+
+    fn advance(&mut self, work: &mut Work, key: Key) {
+        let squeeze = self.shutdown.as_ref().map(|shutdown| shutdown.squeeze);
+        if let Some(Slot::Live(plugin)) = self.slots.get_mut(key.index()) {
+            let mut cx = Cx::of(plugin, work.now, key, &mut self.rng, &mut work.effects, squeeze);
+            plugin.advance(&mut cx);
+        }
     }
 
     /// Works through everything that follows from what was applied, and hands out the effects.
@@ -123,9 +149,9 @@ impl Fleet {
                 self.apply(&mut work, key, |plugin, cx| plugin.step(Event::Called, cx));
             } else {
                 match self.turns.next(work.now) {
-                    Next::Start(key) => self.apply(&mut work, key, |plugin, cx| {
-                        plugin.transform(cx, |_, common, cx| Starting::launch(common, cx));
-                    }),
+                    Next::Start(key, ticket) => {
+                        self.apply(&mut work, key, |plugin, cx| plugin.launch(ticket, cx));
+                    }
                     Next::StormBegan(key) => {
                         self.apply(&mut work, key, |_, cx| cx.note(Note::StormBegan))
                     }
@@ -148,8 +174,8 @@ impl Fleet {
                 plugin.since = work.now;
                 let Common { generation, reason, .. } = &plugin.common;
                 let (generation, reason) = (*generation, reason.clone().into_owned());
-                work.effects
-                    .push((key, Effect::Note(Note::StateChanged { from, to, generation, reason })));
+                let note = Note::StateChanged { from, to, generation, reason };
+                work.effects.push((key, generation, Effect::Note(note)));
             }
             self.deadlines.file(key, plugin.timer().map(|timer| timer.due()));
         }
@@ -222,12 +248,13 @@ impl Fleet {
         let Some(plugin) = self.plugin(key) else {
             return Vec::new();
         };
-        let serves = |id: &PluginId| {
-            self.by_id(id)
-                .and_then(|key| self.plugin(key))
-                .is_some_and(|other| other.standing().serving)
-        };
-        plugin.common.policy.requires.iter().filter(|id| !serves(id)).cloned().collect()
+        plugin.common.policy.requires.iter().filter(|id| !self.serves(id)).cloned().collect()
+    }
+
+    /// The plugin of this name is there, and what requires it may run.
+    pub(crate) fn serves(&self, id: &PluginId) -> bool {
+        let other = self.by_id(id).and_then(|key| self.plugin(key));
+        other.is_some_and(|other| other.standing().serving)
     }
 
     /// A plugin that waits for a lazy one that it requires is that one's first caller.
@@ -247,8 +274,13 @@ impl Fleet {
 /// out must not find older routes behind newer ones.
 fn in_order(effects: Effects) -> Effects {
     let (mut told, orders): (Effects, Effects) =
-        effects.into_iter().partition(|(_, effect)| match effect {
-            Effect::Route(_) | Effect::Settle(_) | Effect::Retire { .. } | Effect::Note(_) => true,
+        effects.into_iter().partition(|(_, _, effect)| match effect {
+            Effect::Route(_)
+            | Effect::Settle(_)
+            | Effect::Retire { .. }
+            | Effect::Adopt
+            | Effect::Discard
+            | Effect::Note(_) => true,
             Effect::Spawn { .. }
             | Effect::Probe { .. }
             | Effect::Rung { .. }

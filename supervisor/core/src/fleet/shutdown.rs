@@ -77,7 +77,10 @@ impl Fleet {
         for key in self.keys().collect::<Vec<_>>() {
             if self.is_alive(key) {
                 // Its turn comes with its level. If it ends before, it stays down.
-                self.apply(work, key, |plugin, _| plugin.common.want_down());
+                self.apply(work, key, |plugin, cx| {
+                    plugin.common.want_down();
+                    plugin.abandon_swap(false, StopReason::HostExit, cx);
+                });
             } else {
                 self.apply(work, key, |plugin, cx| {
                     plugin.step(Event::Stop { now: false, reason: StopReason::HostExit }, cx);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::event::Note;
 use crate::fleet::{Effects, Fleet, Key, Work};
-use crate::plugin::Plugin;
+use crate::owner::Plugin;
 use crate::time::Time;
 
 impl Fleet {
@@ -38,12 +38,7 @@ impl Fleet {
     fn give_back(&mut self, work: &mut Work, noticed_by: Key, lost: Duration, suspended: bool) {
         self.apply(work, noticed_by, |_, cx| cx.note(Note::ClockStalled { late: lost }));
         for key in self.keys().collect::<Vec<_>>() {
-            self.apply(work, key, |plugin, cx| {
-                plugin.state.give_back(lost, cx);
-                if suspended {
-                    plugin.state.spread(cx);
-                }
-            });
+            self.apply(work, key, |plugin, cx| plugin.give_back(lost, suspended, cx));
         }
     }
 }

@@ -28,7 +28,8 @@ pub(crate) struct Turns {
 /// What the queue has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    Start(Key),
+    /// With the ticket that it waited with.
+    Start(Key, u64),
     /// The restart of this one tripped the storm guard.
     StormBegan(Key),
     Nobody,
@@ -79,12 +80,9 @@ impl Turns {
         self.restarts.remove(&ticket);
     }
 
-    pub(crate) fn take(&mut self) {
-        self.taken += 1;
-    }
-
-    pub(crate) fn give_back(&mut self) {
-        self.taken = self.taken.saturating_sub(1);
+    /// A plugin that held `before` turns holds `after` now.
+    pub(crate) fn recount(&mut self, before: usize, after: usize) {
+        self.taken = (self.taken + after).saturating_sub(before);
     }
 
     /// Who may start now. The turn is taken when it does.
@@ -100,13 +98,13 @@ impl Turns {
             match self.guard.admits(now) {
                 Admits::Yes => {
                     self.guard.recent.push_back(now);
-                    return Next::Start(key);
+                    return Next::Start(key, ticket);
                 }
                 Admits::StormBegan => return Next::StormBegan(key),
                 Admits::No => {}
             }
         }
-        start.map_or(Next::Nobody, |(_, key)| Next::Start(key))
+        start.map_or(Next::Nobody, |(ticket, key)| Next::Start(key, ticket))
     }
 
     /// Until when a restart is held back by nothing but the storm guard.

@@ -21,7 +21,7 @@ pub(crate) use failed::Failed;
 pub(crate) use loaded::Loaded;
 pub(crate) use registered::Registered;
 pub(crate) use running::Running;
-pub(crate) use starting::Starting;
+pub(crate) use starting::{Queued, Starting};
 pub(crate) use stopping::Stopping;
 pub(crate) use unkillable::Unkillable;
 

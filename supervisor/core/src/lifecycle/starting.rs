@@ -60,11 +60,12 @@ impl Starting {
 
     /// Its turn has come.
     pub(crate) fn launch(p: &mut Common, cx: &mut Cx<'_>) -> State {
-        p.generation += 1;
+        p.generation = cx.highest + 1;
+        cx.generation = p.generation;
         cx.note(Note::PhaseReached { phase: Phase::Spawn });
         let timer =
             Timer::after(cx.now, p.stretched(p.policy.start.spawn_timeout, p.stretch.spawn));
-        cx.emit(Effect::Spawn { generation: p.generation });
+        cx.emit(Effect::Spawn { generation: p.generation, version: p.version });
         State::Starting(Self::Launched { run: Run::default(), stage: Stage::Spawn { timer } })
     }
 

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::event::{
     Class, Effect, Event, Exit, Note, Route, Rung, Settle, StopReason, Unavailable,
 };
+use crate::exit::tell_exit;
 use crate::ladder::{From, KILL_FLOOR, LEFTOVERS, Ladder};
 use crate::lifecycle::{State, Unkillable};
-use crate::plugin::{Common, Cx, Run, Wanted, tell_exit};
+use crate::plugin::{Common, Cx, Run, Wanted};
 use crate::restart::After;
 use crate::snapshot::{StateName, StopRecord};
 use crate::time::Time;

@@ -155,7 +155,7 @@ fn the_timeout_counts_from_the_last_byte_of_the_probe() {
     // The probe goes out, and enters the pipe 4 s later.
     let sent = fleet.next_deadline().expect("the next probe");
     let effects = fleet.step(sent, key, 0, Event::Deadline(Look::default()));
-    assert!(effects.iter().any(|(_, what)| matches!(what, Effect::Probe { .. })));
+    assert!(effects.iter().any(|(_, _, what)| matches!(what, Effect::Probe { .. })));
     let look = Look { probe_written: Some(sent + secs(4)), ..Look::default() };
     let due = fleet.next_deadline().expect("its timeout");
     assert_eq!(due, sent + secs(5));

@@ -9,6 +9,7 @@ mod shutdown;
 mod start;
 mod stop;
 mod storm;
+mod swap;
 mod table;
 mod walk;
 mod world;

@@ -340,5 +340,9 @@ fn generations_go_on_from_the_last_run() {
     let mut fleet = Fleet::new(fleet_policy(), 1);
     let key = fleet.register(Time::ZERO, "a".into(), policy(), 41);
     let effects = fleet.start_enabled(Time::ZERO);
-    assert!(effects.contains(&(key, Effect::Spawn { generation: 42 })));
+    assert!(effects.contains(&(
+        key,
+        42,
+        Effect::Spawn { generation: 42, version: Version::InForce }
+    )));
 }

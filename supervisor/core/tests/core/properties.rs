@@ -21,6 +21,7 @@ enum Op {
     HostStalls(u64),
     Suspended(u64),
     KeeperDies,
+    Swaps(usize, SwapPolicy, Box<(Policy, Script)>),
 }
 
 fn exits() -> impl Strategy<Value = Exit> {
@@ -143,7 +144,22 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => (100_u64..20_000).prop_map(Op::HostStalls),
         1 => (1_000_u64..100_000_000).prop_map(Op::Suspended),
         1 => Just(Op::KeeperDies),
+        4 => swaps(),
     ]
+}
+
+fn swaps() -> impl Strategy<Value = Op> {
+    let modes = prop_oneof![Just(SwapMode::Overlap), Just(SwapMode::Exclusive)];
+    let how = (modes, 0_u32..4, 1_u64..20).prop_map(|(mode, probes, within)| SwapPolicy {
+        mode,
+        probes,
+        within: secs(within),
+    });
+    let well = prop_oneof![Just(Script::good()), scripts()];
+    (0..PLUGINS).prop_flat_map(move |who| {
+        (how.clone(), policies(who), well.clone())
+            .prop_map(move |(how, policy, script)| Op::Swaps(who, how, Box::new((policy, script))))
+    })
 }
 
 fn fleets() -> impl Strategy<Value = Vec<(Policy, Script)>> {
@@ -214,6 +230,17 @@ fn apply(world: &mut World, keys: &[Key], op: &Op) {
         Op::Reconfigured(who, policy) => world.reconfigure(keys[*who], (**policy).clone()),
         Op::HostStalls(span) => world.stall(ms(*span)),
         Op::Suspended(by) => world.suspend(ms(*by)),
+        Op::Swaps(who, how, next) => {
+            let (policy, script) = (**next).clone();
+            let before = world.snapshot(keys[*who]);
+            let answer = world.swap(keys[*who], policy, *how, script);
+            let serves = matches!(before.state, StateName::Active | StateName::Degraded);
+            if before.swap.is_some() {
+                assert_eq!(answer, Err(NoSwap::UnderWay));
+            } else if serves {
+                assert!(matches!(answer, Ok(Swapping::Begun) | Err(NoSwap::Requires(_))));
+            }
+        }
         Op::KeeperDies => {
             world.keeper_dies();
             world.run_for(ms(20));
@@ -249,8 +276,32 @@ proptest! {
         world.run_for(secs(120));
         for key in keys {
             let seen = world.snapshot(key);
-            let down = seen.state == StateName::Registered && !world.lives(key);
+            let beside = seen.next.as_ref().map(|next| next.state);
+            let fenced = beside == Some(StateName::Unkillable);
+            let down = seen.state == StateName::Registered && (fenced || !world.lives(key));
             prop_assert!(down || seen.state == StateName::Unkillable, "{seen:?}");
+        }
+    }
+
+    /// Never three of one, and exactly one is led to: the world checks that after each step.
+    #[test]
+    fn every_swap_ends_in_one_verdict(fleet in fleets(), history in history()) {
+        let (mut world, keys) = lived(&fleet, &history);
+        world.run_for(secs(2000));
+        for key in keys {
+            let (mut began, mut judged, mut done) = (0, 0, 0);
+            for (_, note) in world.swap_trail(key) {
+                match note {
+                    Note::SwapStarted { .. } => began += 1,
+                    Note::SwapJudged(_) => judged += 1,
+                    Note::SwapDone { .. } => done += 1,
+                    _ => {}
+                }
+                prop_assert!(began >= judged && judged >= done && began <= done + 1);
+            }
+            prop_assert_eq!((judged, done), (began, began));
+            let seen = world.snapshot(key);
+            prop_assert!(seen.swap.is_none() || format!("{seen:?}").contains("Unkillable"), "{seen:?}");
         }
     }
 

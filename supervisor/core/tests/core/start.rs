@@ -328,7 +328,9 @@ fn news_that_the_keeper_brings_late_is_no_surprise() {
     ] {
         let effects = fleet.step(at(ms(5)), key, 1, event);
         assert!(
-            !effects.iter().any(|(_, what)| matches!(what, Effect::Note(Note::Surprised { .. }))),
+            !effects
+                .iter()
+                .any(|(_, _, what)| matches!(what, Effect::Note(Note::Surprised { .. }))),
             "{effects:?}"
         );
     }

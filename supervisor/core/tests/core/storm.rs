@@ -78,9 +78,9 @@ fn a_thousand_plugins_for_an_hour_take_moments() {
     let mut steps = 0_u32;
     let end = world.now + secs(600);
     while let Some(now) = fleet.next_deadline().filter(|due| *due < end) {
-        for (key, _) in fleet.due(now) {
+        for (key, _, _) in fleet.due(now) {
             let effects = fleet.step(now, key, 0, Event::Deadline(Look::default()));
-            for (key, effect) in effects {
+            for (key, _, effect) in effects {
                 if let Effect::Probe { .. } = effect {
                     let generation = fleet.generation(key);
                     assert!(fleet.step(now, key, generation, Event::ProbeAnswered).is_empty());

@@ -190,7 +190,7 @@ impl Node {
     }
 
     fn carry_out(&mut self, effects: &Effects) {
-        for (_, effect) in effects {
+        for (_, _, effect) in effects {
             match effect {
                 Effect::Spawn { .. } => {
                     assert_eq!(

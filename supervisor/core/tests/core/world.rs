@@ -181,6 +181,9 @@ impl Script {
 #[derive(Clone, Debug)]
 struct Process {
     generation: u64,
+    version: Version,
+    /// Its version is not the one in force any more, and cannot be changed.
+    left_over: Option<Script>,
     executed: Option<Time>,
     alive: bool,
     /// Its end has been reported.
@@ -194,8 +197,13 @@ struct Process {
 #[derive(Clone, Debug)]
 struct Actor {
     script: Script,
-    process: Option<Process>,
+    /// Of the version that a swap brings.
+    next: Option<Script>,
+    /// At most two, and two only while one version takes over from another.
+    processes: Vec<Process>,
     route: Route,
+    /// The generation that the open route leads to.
+    leads_to: u64,
     /// The dialect has learnt that the second kind of probe is the one that is answered.
     usual_is_second: bool,
 }
@@ -218,6 +226,7 @@ pub(crate) struct Seeming {
 pub(crate) struct Line {
     pub(crate) at: Time,
     pub(crate) id: PluginId,
+    pub(crate) generation: u64,
     pub(crate) what: Effect,
 }
 
@@ -234,6 +243,31 @@ pub(crate) struct World {
     /// To be checked after the step.
     touched: Vec<Key>,
     pub(crate) keeper_up: bool,
+    /// Whose last swap was exclusive.
+    exclusive: Vec<Key>,
+}
+
+impl Actor {
+    fn process(&mut self, generation: u64) -> Option<&mut Process> {
+        self.processes.iter_mut().find(|process| process.generation == generation)
+    }
+
+    /// How this generation behaves.
+    fn script_of(&self, generation: u64) -> Script {
+        let process = self.processes.iter().find(|process| process.generation == generation);
+        let script = match process {
+            Some(Process { left_over: Some(script), .. }) => script,
+            Some(Process { version: Version::Next, .. }) => {
+                self.next.as_ref().expect("a next version")
+            }
+            Some(_) | None => &self.script,
+        };
+        script.clone()
+    }
+
+    fn forget(&mut self, generation: u64) {
+        self.processes.retain(|process| process.generation != generation);
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -260,7 +294,54 @@ impl World {
             journal: Vec::new(),
             touched: Vec::new(),
             keeper_up: true,
+            exclusive: Vec::new(),
         }
+    }
+
+    /// Asks for another version, which behaves as `script` says.
+    pub(crate) fn swap(
+        &mut self,
+        key: Key,
+        policy: Policy,
+        how: SwapPolicy,
+        script: Script,
+    ) -> Result<Swapping, NoSwap> {
+        let before = self.actors.get_mut(&key).expect("added").next.replace(script);
+        self.exclusive.retain(|other| *other != key);
+        if how.mode == SwapMode::Exclusive {
+            self.exclusive.push(key);
+        }
+        let answer = self.fleet.swap(self.now, key, policy, how);
+        self.touched.push(key);
+        match answer {
+            Ok((swapping, effects)) => {
+                self.carry_out(effects);
+                self.check();
+                Ok(swapping)
+            }
+            Err(refused) => {
+                self.actors.get_mut(&key).expect("added").next = before;
+                Err(refused)
+            }
+        }
+    }
+
+    /// What was told of swaps, and of which generation.
+    pub(crate) fn swap_trail(&self, key: Key) -> Vec<(u64, Note)> {
+        let id = self.fleet.id(key).clone();
+        let of_it = self.journal.iter().filter(|line| line.id == id);
+        of_it
+            .filter_map(|line| match &line.what {
+                Effect::Note(
+                    note @ (Note::SwapStarted { .. }
+                    | Note::SwapActive { .. }
+                    | Note::SwapCanary { .. }
+                    | Note::SwapJudged(_)
+                    | Note::SwapDone { .. }),
+                ) => Some((line.generation, note.clone())),
+                _ => None,
+            })
+            .collect()
     }
 
     /// One plugin, started and given a second: enough for a good one to be active.
@@ -275,7 +356,9 @@ impl World {
     pub(crate) fn add(&mut self, id: &str, policy: Policy, script: Script) -> Key {
         let key = self.fleet.register(self.now, Arc::from(id), policy, 0);
         let route = Route::Refuse(Unavailable::Down);
-        self.actors.insert(key, Actor { script, process: None, route, usual_is_second: false });
+        let (next, processes) = (None, Vec::new());
+        let actor = Actor { script, next, processes, route, leads_to: 0, usual_is_second: false };
+        self.actors.insert(key, actor);
         key
     }
 
@@ -294,15 +377,15 @@ impl World {
 
     /// The living process stops answering probes and calls.
     pub(crate) fn hang(&mut self, key: Key) {
-        if let Some(process) = &mut self.actors.get_mut(&key).expect("added").process {
+        for process in &mut self.actors.get_mut(&key).expect("added").processes {
             process.hung = true;
         }
     }
 
     /// An answer to a call arrives.
     pub(crate) fn answers_a_call(&mut self, key: Key) {
-        let now = self.now;
-        if let Some(process) = &mut self.actors.get_mut(&key).expect("added").process {
+        let (now, generation) = (self.now, self.fleet.generation(key));
+        if let Some(process) = self.actors.get_mut(&key).expect("added").process(generation) {
             process.last_life = Some(now);
         }
     }
@@ -328,7 +411,7 @@ impl World {
     pub(crate) fn say(&mut self, key: Key, event: Event) {
         let generation = self.fleet.generation(key);
         if matches!(event, Event::SpawnFailed { .. } | Event::Refused(_)) {
-            self.actors.get_mut(&key).expect("added").process = None;
+            self.actors.get_mut(&key).expect("added").forget(generation);
         }
         let effects = self.fleet.step(self.now, key, generation, event);
         self.touched.push(key);
@@ -358,7 +441,7 @@ impl World {
     pub(crate) fn keeper_dies(&mut self) {
         self.keeper_up = false;
         for actor in self.actors.values_mut() {
-            actor.process = None;
+            actor.processes.clear();
         }
         self.agenda.clear();
         let effects = self.fleet.keeper_lost(self.now);
@@ -421,9 +504,8 @@ impl World {
             if due.is_empty() {
                 break;
             }
-            for (key, _) in due {
-                let look = self.look(key);
-                let generation = self.fleet.generation(key);
+            for (key, generation, _) in due {
+                let look = self.look(key, generation);
                 let effects = self.fleet.step(self.now, key, generation, Event::Deadline(look));
                 self.carry_out(effects);
             }
@@ -438,10 +520,10 @@ impl World {
         );
     }
 
-    fn look(&self, key: Key) -> Look {
+    fn look(&self, key: Key, generation: u64) -> Look {
         let actor = &self.actors[&key];
         let seeming = self.seeming.get(&key).cloned().unwrap_or_default();
-        let process = actor.process.as_ref();
+        let process = actor.processes.iter().find(|process| process.generation == generation);
         let executed = process.and_then(|process| process.executed);
         Look {
             last_life: process.and_then(|process| process.last_life),
@@ -453,7 +535,8 @@ impl World {
             doing: None,
             stopped: seeming.stopped,
             activity: executed.map_or(0, |executed| {
-                1 + self.now.since(executed).min(actor.script.active_for).as_millis() as u64
+                let active = actor.script_of(generation).active_for;
+                1 + self.now.since(executed).min(active).as_millis() as u64
             }),
             mid_frame: seeming.mid_frame,
             seen: seeming.seen,
@@ -475,11 +558,7 @@ impl World {
     fn happen(&mut self) {
         let Some((_, (key, generation, happening))) = self.agenda.pop_first() else { return };
         let actor = self.actors.get_mut(&key).expect("added");
-        let Some(process) =
-            actor.process.as_mut().filter(|process| process.generation == generation)
-        else {
-            return;
-        };
+        let Some(process) = actor.process(generation) else { return };
         let event = match happening {
             Happening::Answers => {
                 if !process.alive || process.hung {
@@ -492,14 +571,15 @@ impl World {
             Happening::Event(event) => event,
         };
         let now = self.now;
-        let script = actor.script.clone();
+        let script = actor.script_of(generation);
+        let Some(process) = actor.process(generation) else { return };
         match &event {
             Event::Spawned { .. } => process.alive = true,
             Event::Execed => {
                 process.executed = Some(now);
                 self.begin(key, generation, &script);
             }
-            Event::Refused(_) | Event::SpawnFailed { .. } => actor.process = None,
+            Event::Refused(_) | Event::SpawnFailed { .. } => actor.forget(generation),
             Event::Died(_) => {
                 if !process.alive {
                     return;
@@ -510,9 +590,7 @@ impl World {
                 let swept = script.leaves_behind;
                 self.schedule(swept_in, key, generation, Event::Gone { swept });
             }
-            Event::Gone { .. } => {
-                actor.process = None;
-            }
+            Event::Gone { .. } => actor.forget(generation),
             Event::FirstByte | Event::Opened(_) | Event::OpenFailed { .. } | Event::Said(_) => {
                 if !process.alive {
                     return;
@@ -570,30 +648,45 @@ impl World {
     }
 
     pub(crate) fn carry_out(&mut self, effects: Effects) {
-        for (key, effect) in effects {
+        for (key, generation, effect) in effects {
             self.touched.push(key);
             let id = self.fleet.id(key).clone();
             if let Effect::Note(Note::Surprised { state, event }) = &effect {
                 panic!("{event} in {state:?} happened to {id} at {:?}", self.now);
             }
-            self.journal.push(Line { at: self.now, id, what: effect.clone() });
-            self.act(key, effect);
+            self.journal.push(Line { at: self.now, id, generation, what: effect.clone() });
+            self.act(key, generation, effect);
         }
     }
 
-    fn act(&mut self, key: Key, effect: Effect) {
+    fn act(&mut self, key: Key, generation: u64, effect: Effect) {
         let actor = self.actors.get_mut(&key).expect("added");
-        let script = actor.script.clone();
-        let generation = self.fleet.generation(key);
+        let script = actor.script_of(generation);
         match effect {
-            Effect::Spawn { generation } => self.spawn(key, generation, &script),
+            Effect::Spawn { generation, version } => self.spawn(key, generation, version),
+            Effect::Adopt => {
+                let next = actor.next.take().expect("a next version");
+                let old = std::mem::replace(&mut actor.script, next);
+                for process in &mut actor.processes {
+                    match process.version {
+                        Version::InForce => process.left_over = Some(old.clone()),
+                        Version::Next => process.version = Version::InForce,
+                    }
+                }
+            }
+            Effect::Discard => {
+                let next = actor.next.take().expect("a next version");
+                let of_it = actor.processes.iter_mut().filter(|p| p.version == Version::Next);
+                of_it.for_each(|process| process.left_over = Some(next.clone()));
+            }
             Effect::Probe { second } => {
                 let now = self.now;
-                let Some(process) = &mut actor.process else { return };
+                let usual_is_second = actor.usual_is_second;
+                let Some(process) = actor.process(generation) else { return };
                 process.probe_written = script.reads_input.then_some(now);
                 let answers = match script.answers {
                     Answers::Both => true,
-                    Answers::SecondOnly => second != actor.usual_is_second,
+                    Answers::SecondOnly => second != usual_is_second,
                     Answers::None => false,
                 };
                 // As a dialect does: the kind that is answered is the usual one.
@@ -604,7 +697,14 @@ impl World {
                     self.plan(script.answers_in, key, generation, Happening::Answers);
                 }
             }
-            Effect::Route(route) => actor.route = route,
+            Effect::Route(route) => {
+                if route == Route::Open {
+                    let process = actor.process(generation);
+                    assert!(process.is_some_and(|p| p.answered), "open to {generation}");
+                    actor.leads_to = generation;
+                }
+                actor.route = route;
+            }
             Effect::Rung { rung, .. } => match rung {
                 Rung::Drain => {
                     if let Some(after) = script.drains_in {
@@ -631,12 +731,25 @@ impl World {
         self.carry_out(effects);
     }
 
-    fn spawn(&mut self, key: Key, generation: u64, script: &Script) {
+    fn spawn(&mut self, key: Key, generation: u64, version: Version) {
         assert!(self.keeper_up, "an order to spawn without a keeper");
+        let swapping = self.fleet.snapshot(key).swap.is_some();
         let actor = self.actors.get_mut(&key).expect("added");
-        assert!(actor.process.is_none(), "two living generations of {}", self.fleet.id(key));
-        actor.process = Some(Process {
+        let most = usize::from(swapping);
+        assert!(
+            actor.processes.len() <= most,
+            "{} living generations and one more of {}",
+            actor.processes.len(),
+            self.fleet.id(key)
+        );
+        let script = match version {
+            Version::InForce => actor.script.clone(),
+            Version::Next => actor.next.clone().expect("a next version"),
+        };
+        actor.processes.push(Process {
             generation,
+            version,
+            left_over: None,
             executed: None,
             alive: false,
             died: false,
@@ -667,7 +780,8 @@ impl World {
     }
 
     fn leave(&mut self, key: Key, generation: u64, rung: Rung, script: &Script) {
-        let Some(process) = self.actors.get(&key).and_then(|actor| actor.process.as_ref()) else {
+        let Some(process) = self.actors.get_mut(&key).and_then(|actor| actor.process(generation))
+        else {
             return;
         };
         if !script.obeys.contains(&rung) || (process.hung && rung != Rung::Kill) {
@@ -693,10 +807,22 @@ impl World {
             let snapshot = self.fleet.snapshot(key);
             let id = &snapshot.id;
             let actor = &self.actors[&key];
-            let process = actor.process.as_ref();
+            let generation = snapshot.generation;
+            let process = actor.processes.iter().find(|process| process.generation == generation);
             let open = matches!(actor.route, Route::Open);
             let serving = matches!(snapshot.state, StateName::Active | StateName::Degraded);
-            assert_eq!(open, serving, "{id}: {:?} while {:?}", actor.route, snapshot.state);
+            // `exclusive`: what is on trial in place is active, and calls wait for the verdict.
+            let on_trial = snapshot.swap == Some(SwapStage::Trial) && self.exclusive.contains(&key);
+            assert_eq!(
+                open,
+                serving && !on_trial,
+                "{id}: {:?} while {:?}",
+                actor.route,
+                snapshot.state
+            );
+            if open {
+                assert_eq!(actor.leads_to, generation, "{id}: calls go to another generation");
+            }
             if serving {
                 let process = process
                     .unwrap_or_else(|| panic!("{id} is {:?} without a process", snapshot.state));
@@ -706,7 +832,20 @@ impl World {
                     snapshot.state
                 );
             }
-            if process.is_some() && snapshot.state != StateName::Unkillable {
+            let runs = !actor.processes.is_empty();
+            assert_eq!(
+                snapshot.next.as_ref().is_some_and(|next| next.generation == 0),
+                snapshot.next.as_ref().is_some_and(|next| {
+                    !actor.processes.iter().any(|p| p.generation == next.generation)
+                        && next.state == StateName::Starting
+                }),
+                "{id}: {:?} beside {:?}",
+                snapshot.next,
+                actor.processes
+            );
+            let fenced = snapshot.state == StateName::Unkillable
+                || snapshot.next.as_ref().is_some_and(|next| next.state == StateName::Unkillable);
+            if runs && !fenced {
                 assert!(
                     next.is_some(),
                     "{id} lives, is {:?}, and no deadline is open",
@@ -719,7 +858,7 @@ impl World {
                     "{id}: no end of its backoff"
                 );
             }
-            if process.is_none() && self.agenda.values().all(|(k, _, _)| *k != key) {
+            if !runs && self.agenda.values().all(|(k, _, _)| *k != key) {
                 let down = matches!(
                     snapshot.state,
                     StateName::Registered | StateName::Backoff | StateName::Failed
@@ -746,14 +885,12 @@ impl World {
 
     /// A process is there, executes, and has not ended.
     pub(crate) fn is_alive(&self, key: Key) -> bool {
-        self.actors[&key]
-            .process
-            .as_ref()
-            .is_some_and(|process| process.alive && process.executed.is_some())
+        let mut processes = self.actors[&key].processes.iter();
+        processes.any(|process| process.alive && process.executed.is_some())
     }
 
     pub(crate) fn lives(&self, key: Key) -> bool {
-        self.actors[&key].process.is_some()
+        !self.actors[&key].processes.is_empty()
     }
 
     /// What happened to one plugin, with the time.

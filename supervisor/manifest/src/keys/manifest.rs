@@ -343,8 +343,7 @@ static SWAP: Section = table(
             Kind::Choice(&["overlap", "exclusive"]),
             "The new one starts beside the old one, or after it.",
         )
-        .default("overlap")
-        .later(),
+        .default("overlap"),
         section("canary", &CANARY),
     ],
 );
@@ -352,8 +351,8 @@ static SWAP: Section = table(
 static CANARY: Section = table(
     "Probes that a new version must pass before it takes over.",
     &[
-        key("probes", count(0, 1_000), "How many.").default("3").later(),
-        key("within", duration(100, HOUR), "Within which time.").default("10s").later(),
+        key("probes", count(0, 1_000), "How many.").default("3"),
+        key("within", duration(100, HOUR), "Within which time.").default("10s"),
     ],
 );
 

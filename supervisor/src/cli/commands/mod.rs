@@ -17,6 +17,7 @@ mod run;
 mod schema;
 mod shutdown;
 mod status;
+mod swap;
 mod upgrade;
 mod why;
 
@@ -79,6 +80,7 @@ pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
         Verb::Stop(stop) => change::run(&stop.into(), Asked::Stop, &dir()?, screen).await,
         Verb::Restart(stop) => change::run(&stop.into(), Asked::Restart, &dir()?, screen).await,
         Verb::Reload(reload) => reload::run(reload, &dir()?, screen).await,
+        Verb::Swap(swap) => swap::run(swap, &dir()?, screen).await,
         Verb::Logs(logs) => logs::run(logs, &dir()?, screen).await,
         Verb::Events(events) => events::run(events, &dir()?, screen).await,
         Verb::Why(why) => why::run(why, &dir()?, screen).await,

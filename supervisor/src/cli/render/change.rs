@@ -185,6 +185,11 @@ impl ChangeScreen {
             End::Overtaken => {
                 (State::Starting, "overtaken", "somebody else wanted something else".to_owned())
             }
+            End::Swapping => (
+                State::Active,
+                "swapping",
+                "a new version is on trial; nothing was changed".to_owned(),
+            ),
             End::Unknown => (State::Unknown, "unknown", String::new()),
         }
     }
@@ -242,6 +247,7 @@ fn count(asked: Asked, outcomes: &[Outcome]) -> String {
         (End::Unkillable, "unkillable"),
         (End::Waiting, "waiting"),
         (End::Overtaken, "overtaken"),
+        (End::Swapping, "in a swap"),
     ];
     let mut parts = vec![format!("{done} of {} {verb}", outcomes.len())];
     parts.extend(

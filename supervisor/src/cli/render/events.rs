@@ -255,6 +255,27 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
         "storm.began" => {
             (Warn, "many plugins fail at once: one restart a second from now on".to_owned())
         }
+        "swap.started" => (Info, "another version is to take over".to_owned()),
+        "swap.active" => (Info, format!("on trial: active after {}", span(f.millis("after_ms")))),
+        "swap.canary" => {
+            let name = format!("canary {} of {}", f.number("probe"), f.number("of"));
+            let took = span(f.millis("took_ms"));
+            match event.fields.get("answered").and_then(Value::as_bool) {
+                Some(true) => (Info, format!("{name} answered in {took}")),
+                Some(false) | None => (Warn, format!("{name} not answered in {took}")),
+            }
+        }
+        "swap.switched" => (
+            Info,
+            format!(
+                "serves from now on; generation {} answers {} and leaves",
+                f.number("before"),
+                count(f.number("in_flight"), "call", "calls")
+            ),
+        ),
+        "swap.rolled_back" => (Error, format!("rolled back: {}", f.text("reason"))),
+        "swap.abandoned" => (Warn, format!("swap given up: {}", f.text("reason"))),
+        "swap.done" => (Info, format!("swap done in {}", span(f.millis("took_ms")))),
         "reaper.removed" => (
             Info,
             format!("{} of an earlier run removed", count(f.number("n"), "process", "processes")),

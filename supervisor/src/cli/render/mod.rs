@@ -14,6 +14,7 @@ pub(super) mod run;
 mod screen;
 pub(super) mod status;
 mod stop;
+pub(super) mod swap;
 mod table;
 mod text;
 pub(super) mod upgrade;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::change::{Asked, ChangeScreen};
 use super::run::{Expected, Mode, RunScreen};
 use super::screen::Screen;
-use super::{change, events, logs, status, why};
+use super::{change, events, logs, status, swap, why};
 use crate::control::convert::{self, Clocks};
 use crate::control::fake::{
     self, AT_US, NOW, active, ago, failed, failure, line, outcome, registered, supervisor,
@@ -424,6 +424,14 @@ fn every_event_has_words() {
             "stop.finished",
             json!({"took_ms": 9, "swept": 0, "by_itself": true, "exit": {"code": 0}, "rungs": []}),
         ),
+        ("swap.started", json!({"mode": "overlap"})),
+        ("swap.active", json!({"after_ms": 420})),
+        ("swap.canary", json!({"probe": 2, "of": 3, "answered": true, "took_ms": 2})),
+        ("swap.canary", json!({"probe": 3, "of": 3, "answered": false, "took_ms": 5_000})),
+        ("swap.switched", json!({"before": 6, "serving": 7, "in_flight": 10})),
+        ("swap.rolled_back", json!({"reason": "exit 1"})),
+        ("swap.abandoned", json!({"reason": "it was stopped meanwhile"})),
+        ("swap.done", json!({"took_ms": 830})),
         ("dependency.waiting", json!({"on": ["auth", "cache"]})),
         ("wire.junk", json!({"lines": 2, "excerpt": "[INFO] hello"})),
         ("log.dropped", json!({"n": 214})),
@@ -437,8 +445,11 @@ fn every_event_has_words() {
     ];
     let text = printed(100, |screen| {
         for (n, (name, fields)) in samples.into_iter().enumerate() {
-            let plugin =
-                if name.starts_with(['s', 'k']) && !name.starts_with("stop") { "" } else { "geo" };
+            let plugin = match name {
+                name if name.starts_with("stop") || name.starts_with("swap") => "geo",
+                name if name.starts_with(['s', 'k']) => "",
+                _ => "geo",
+            };
             events::line(screen, &convert::event(&happened(n as i64, plugin, name, fields)));
         }
         events::item(screen, &api::EventItem::Missed(5));
@@ -666,4 +677,69 @@ fn times_in_json_have_a_fixed_width() {
     assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000Z");
     assert_eq!(rfc3339(AT_US), "2026-03-01T03:12:04.118000Z");
     assert_eq!(rfc3339(i64::MAX), "1970-01-01T00:00:00.000000Z");
+}
+
+fn swapped(verdict: api::SwapVerdict) -> api::Swap {
+    api::Swap {
+        schema: 1,
+        plugin: "github".to_owned(),
+        verdict,
+        reason: None,
+        mode: Some("overlap".to_owned()),
+        from: Some(6),
+        trial: Some(7),
+        serving: Some(7),
+        active_after_ms: Some(420),
+        canary: [2, 2, 3].map(|ms| api::CanaryProbe { answered: true, ms }).into(),
+        probes: 3,
+        took_ms: 830,
+        calls: api::SwapCalls {
+            answered: vec![
+                api::Answered { generation: 6, calls: 700 },
+                api::Answered { generation: 7, calls: 112 },
+            ],
+            failed: 0,
+        },
+        said: None,
+        outcome: None,
+    }
+}
+
+#[test]
+fn swap_says_first_that_nobody_was_hurt_and_then_why() {
+    use api::SwapVerdict::{Abandoned, InForce, RolledBack, Switched};
+    let file = std::path::Path::new("github-next.toml");
+    let back = api::Swap {
+        reason: Some("canary probe 3 of 3 was not answered in 5.0s".to_owned()),
+        serving: Some(6),
+        canary: [(true, 2), (true, 2), (false, 5000)]
+            .map(|(answered, ms)| api::CanaryProbe { answered, ms })
+            .into(),
+        calls: api::SwapCalls {
+            answered: vec![api::Answered { generation: 6, calls: 812 }],
+            failed: 0,
+        },
+        said: Some("TypeError: cannot read properties of undefined (reading 'map')".to_owned()),
+        ..swapped(RolledBack)
+    };
+    let returned =
+        api::Swap { serving: Some(8), active_after_ms: None, trial: None, ..back.clone() };
+    let abandoned = api::Swap {
+        reason: Some("it was stopped meanwhile".to_owned()),
+        serving: Some(6),
+        ..swapped(Abandoned)
+    };
+    let mut all = String::new();
+    for (swap, file) in [
+        (&back, Some(file)),
+        (&swapped(Switched), Some(file)),
+        (&swapped(Switched), None),
+        (&returned, None),
+        (&abandoned, Some(file)),
+        (&api::Swap { trial: None, ..swapped(InForce) }, None),
+    ] {
+        all.push_str(&printed(80, |screen| swap::finish(screen, swap, file)));
+        all.push('\n');
+    }
+    insta::assert_snapshot!(all);
 }

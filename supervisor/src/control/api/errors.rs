@@ -44,6 +44,31 @@ impl Refusal {
         class: "invalid_params",
         meaning: "a parameter is missing, is not known, or makes no sense: the message says which",
     };
+    pub const BAD_MANIFEST: Self = Self {
+        code: code::INVALID_PARAMS,
+        class: "manifest",
+        meaning: "the manifest is wrong or cannot be read: the message says all of it",
+    };
+    pub const UNDER_WAY: Self = Self {
+        code: code::CONFLICT,
+        class: "swap_under_way",
+        meaning: "another version is taking over already; that ends by itself",
+    };
+    pub const STOPPED: Self = Self {
+        code: code::CONFLICT,
+        class: "stopping",
+        meaning: "the plugin is being stopped, which was asked for before",
+    };
+    pub const UNKILLABLE: Self = Self {
+        code: code::CONFLICT,
+        class: "unkillable",
+        meaning: "a process of the plugin survived SIGKILL, and nothing is started beside it",
+    };
+    pub const NOT_READY: Self = Self {
+        code: code::UNAVAILABLE,
+        class: "waiting",
+        meaning: "what the new version requires is not active",
+    };
     pub const HOST_EXIT: Self = Self {
         code: code::SHUTTING_DOWN,
         class: "host_exit",

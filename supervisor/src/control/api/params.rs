@@ -50,6 +50,17 @@ pub struct Stopping {
     pub wait: Option<bool>,
 }
 
+/// Which version is to take over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SwapIn {
+    /// The plugin's id; no globs here.
+    pub id: String,
+    /// Path of the new version's manifest, as the supervisor sees it; without, the plugin's own as it is now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub manifest: Option<String>,
+}
+
 /// How the supervisor ends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -66,7 +66,9 @@ fn hopeless(slot: &Slot) -> Option<CallError> {
         | Unavailable::Waiting
         | Unavailable::Backoff
         | Unavailable::HalfOpen
-        | Unavailable::Stopping(StopReason::Restart | StopReason::Config) => return None,
+        | Unavailable::Stopping(StopReason::Restart | StopReason::Swap | StopReason::Config) => {
+            return None;
+        }
     }
     let (error, after) =
         slot.with_refusal(|refusal| (refusal.unavailable(why), refusal.retry_after));

@@ -176,6 +176,7 @@ impl Link {
                                 state.pace.one_ended(now.since(pending.began));
                                 state.idle_from = now;
                                 let reply = state.dialect.reply(&method, outcome);
+                                state.tally.answered += 1;
                                 self.check_drained(&mut state);
                                 let more = state.peer.output_pending();
                                 drop(state);
@@ -274,7 +275,7 @@ impl Link {
                     // Whoever asked may not wait any more.
                     check.send(()).unwrap_or_default();
                 }
-                self.slot.learn(state.dialect.hint());
+                self.slot.learn(self.generation, state.dialect.hint());
                 if state.ahead == Ahead::Out {
                     state.ahead = Ahead::Answered;
                 } else {
@@ -375,12 +376,10 @@ impl Link {
         state.opened = true;
         state.accepting = true;
         state.drains = facts.supports.drain;
-        let manifest = self.slot.manifest();
-        let concurrency = facts
-            .concurrency
-            .map_or(manifest.calls.concurrency, |n| manifest.calls.concurrency.min(n));
+        let own = u32::try_from(state.peer.limits().concurrency).unwrap_or(u32::MAX);
+        let concurrency = facts.concurrency.map_or(own, |n| own.min(n));
         state.peer.limits_mut().concurrency = concurrency as usize;
-        state.again = Again::new(&manifest.calls.idempotent, facts);
+        state.again = Again::new(&self.manifest.calls.idempotent, facts);
         if facts.ready {
             // The writer runs next, and what is done here and for the order goes on beside the plugin's answer.
             self.probe_ahead(state);
@@ -393,10 +392,11 @@ impl Link {
         }
         {
             let mut told = self.slot.told();
-            told.protocol = Some(self.slot.log.mask(facts.protocol.clone()));
-            told.offers = facts.offers.clone().map(|text| self.slot.log.mask(text));
-            told.reloads = facts.supports.reload;
-            told.concurrency = facts.concurrency;
+            let shown = told.of(self.generation);
+            shown.protocol = Some(self.slot.log.mask(facts.protocol.clone()));
+            shown.offers = facts.offers.clone().map(|text| self.slot.log.mask(text));
+            shown.reloads = facts.supports.reload;
+            shown.concurrency = facts.concurrency;
         }
         let fields = json!({
             "protocol": facts.protocol,
@@ -405,7 +405,7 @@ impl Link {
             "version": facts.version,
         });
         self.recorder.plugin(&self.slot, self.generation, "plugin.opened", fields);
-        self.slot.opened(facts);
+        self.slot.opened(self.generation, facts);
         self.want(state);
         self.tell(Event::Opened(Opening { ready: facts.ready }));
     }

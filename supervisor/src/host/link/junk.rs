@@ -108,6 +108,7 @@ impl Link {
                 self.run_asks(&mut state);
             }
             token => {
+                state.tally.failed += 1;
                 self.check_drained(&mut state);
                 drop(state);
                 token.fail(error);

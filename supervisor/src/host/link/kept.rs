@@ -24,7 +24,7 @@ use super::again::Again;
 use super::errands::{Events, Outgoing};
 use super::pace::Pace;
 use super::stderr::{KeptSaid, Said};
-use super::{Ahead, Draining, Link, Pending, Probe, State, Stdin, Unwritten, lock};
+use super::{Ahead, Draining, Link, Pending, Probe, State, Stdin, Tally, Unwritten, lock};
 use crate::host::caller::Caller;
 use crate::host::clock::Clock;
 use crate::host::happening::Happenings;
@@ -133,6 +133,8 @@ impl Link {
             last_life,
             noise,
             throttle,
+            // Counted for swaps, none of which is handed over.
+            tally: _,
             said,
             progressed,
             tree,
@@ -239,6 +241,7 @@ impl Link {
             last_life: kept.last_life,
             noise: kept.noise,
             throttle: kept.throttle,
+            tally: Tally::default(),
             said: kept.said,
             progressed: kept.progressed,
             tree: kept.tree,
@@ -254,6 +257,7 @@ impl Link {
             has_returned: AtomicBool::new(false),
             generation: kept.generation,
             key: slot.key,
+            manifest,
             slot,
             recorder,
             happenings,

@@ -22,7 +22,9 @@ impl Link {
         let mut state = self.state();
         state.accepting = false;
         let nothing = state.peer.in_flight() == 0;
-        let unsent = state.peer.settle_all(true);
+        // After a swap the calls that it was given are its own, written or not: it drains.
+        let unsent =
+            if reason == StopReason::Swap { Vec::new() } else { state.peer.settle_all(true) };
         let asked = self.rung(&mut state, Stop::Drain, reason, within);
         if nothing && !asked {
             self.tell(Event::NothingToDrain);
@@ -101,7 +103,7 @@ impl Link {
             // How the process ended says more than that the link did; only another way to open it is of use.
             for ask in asks {
                 if let Ask::OpenFailed { retry: OpenRetry::Respawn { hint }, .. } = ask {
-                    self.slot.learn(Some(hint.to_owned()));
+                    self.slot.learn(self.generation, Some(hint.to_owned()));
                 }
             }
         }
@@ -120,7 +122,8 @@ impl Link {
             self.keep_calls_in(peer, &unwritten.bytes);
             peer.settle_all(false)
         };
-        let last_words = self.slot.words().last(10, |text| self.slot.log.mask(text));
+        let last_words =
+            self.slot.words().last(self.generation, 10, |text| self.slot.log.mask(text));
         let now = self.clock.now();
         let mut back = Vec::new();
         for mut one in settled {
@@ -144,6 +147,7 @@ impl Link {
                     LostCall { method: method.to_string(), after: now.since(*began), sent: *sent };
                 self.slot.remember_lost(self.generation, lost);
             }
+            self.state().tally.failed += 1;
             one.token.token.fail(error);
         }
         back
@@ -161,6 +165,10 @@ impl Link {
         let attempt = More::attempt(more.as_deref());
         let sent = one.sent || attempt > 1;
         let error = match why {
+            // Its time was the drain, and that has run out.
+            Settle::Stopped(StopReason::Swap) => {
+                CallError::deadline_exceeded(self.callee(), sent, false)
+            }
             Settle::Stopped(reason) => self.slot.with_refusal(|r| r.shutting_down(*reason, sent)),
             Settle::Crashed { class, exit } => {
                 let idempotent = more.as_ref().is_some_and(|more| more.idempotent);
@@ -255,6 +263,7 @@ pub(crate) fn reason_name(reason: StopReason) -> &'static str {
     match reason {
         StopReason::Stop => "stop",
         StopReason::Restart => "restart",
+        StopReason::Swap => "upgrade",
         StopReason::Config => "config",
         StopReason::HostExit => "host_exit",
     }

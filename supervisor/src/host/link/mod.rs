@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use outboard_core::{Event, Key, Look, Report, Seen, Time};
+use outboard_manifest::Manifest;
 use outboard_wire::Framer;
 use outboard_wire::dialect::{Ask, Dialect};
 use outboard_wire::peer::{Limits, Peer};
@@ -58,6 +59,8 @@ pub(crate) struct Link {
     pub generation: u64,
     key: Key,
     slot: Arc<Slot>,
+    /// Of the version that runs here, which need not be the one in force.
+    manifest: Arc<Manifest>,
     recorder: Recorder,
     happenings: Happenings,
     clock: Clock,
@@ -134,12 +137,23 @@ struct State {
     last_life: Option<Time>,
     noise: Noise,
     throttle: Throttle,
+    /// What became of its calls.
+    tally: Tally,
     /// The newest word of the plugin about itself that the dispatcher has not fetched.
     said: Option<Report>,
     progressed: bool,
     /// What the tree had used and made at the last look, and how often that, or stderr, has moved.
     tree: u64,
     activity: u64,
+}
+
+/// What became of the calls of one link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Tally {
+    /// By the plugin, with a result or an error.
+    pub answered: u64,
+    /// By the host, in its place.
+    pub failed: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -195,6 +209,7 @@ pub(crate) struct Parts {
     pub generation: u64,
     pub slot: Arc<Slot>,
     pub(in crate::host) shared: Weak<Shared>,
+    pub manifest: Arc<Manifest>,
     pub recorder: Recorder,
     pub happenings: Happenings,
     pub clock: Clock,
@@ -217,6 +232,7 @@ impl Link {
             generation,
             slot,
             shared,
+            manifest,
             recorder,
             happenings,
             clock,
@@ -260,6 +276,7 @@ impl Link {
             last_life: None,
             noise: Noise::default(),
             throttle: Throttle::default(),
+            tally: Tally::default(),
             said: None,
             progressed: false,
             tree: 0,
@@ -279,6 +296,7 @@ impl Link {
             generation,
             key,
             slot,
+            manifest,
             recorder,
             happenings,
             clock,
@@ -330,6 +348,12 @@ impl Link {
     #[must_use]
     pub(crate) fn concurrency(&self) -> usize {
         self.state().peer.limits().concurrency
+    }
+
+    /// What became of its calls so far.
+    #[must_use]
+    pub(crate) fn tally(&self) -> Tally {
+        self.state().tally
     }
 
     /// The process's number, once it is known; 0 before.

@@ -219,6 +219,7 @@ impl Link {
                     drop(state.peer.cancel(id, false));
                 }
             }
+            state.tally.failed += 1;
             // What was sent once and died of it counts as sent, wherever the second attempt stands.
             let attempt = More::attempt(more.as_deref());
             let idempotent = more.is_some_and(|more| more.idempotent);
@@ -304,10 +305,13 @@ impl Link {
             }
             Ask::Opened(facts) => self.opened(state, &facts),
             Ask::OpenFailed { detail, message, retry } => {
-                self.slot.learn(match retry {
-                    OpenRetry::Respawn { hint } => Some(hint.to_owned()),
-                    OpenRetry::Never | OpenRetry::Backoff => None,
-                });
+                self.slot.learn(
+                    self.generation,
+                    match retry {
+                        OpenRetry::Respawn { hint } => Some(hint.to_owned()),
+                        OpenRetry::Never | OpenRetry::Backoff => None,
+                    },
+                );
                 let permanent = matches!(retry, OpenRetry::Never);
                 let message = self.slot.log.mask(message);
                 self.tell(Event::OpenFailed { permanent, detail: Detail { detail, message } });

@@ -9,7 +9,7 @@ impl Link {
     /// The bounds of calls, from now on; what has been accepted stays accepted. The plugin's own word for its concurrency
     /// still counts where it is lower.
     pub(crate) fn set_bounds(&self, manifest: &Manifest) {
-        let advertised = self.slot.told().concurrency;
+        let advertised = self.slot.told().of(self.generation).concurrency;
         let new = super::super::dialects::limits(manifest);
         let mut state = self.state();
         state.again.rename(&manifest.calls.idempotent);

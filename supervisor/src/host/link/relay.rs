@@ -79,7 +79,11 @@ impl Link {
     /// call is a sign of life.
     pub(super) fn for_clients(&self, state: &mut State, method: &str, params: &str) {
         let Some(belongs) = state.dialect.belongs(method, params) else {
-            return self.slot.guests.hear(method, params);
+            // What is on trial has no clients yet.
+            if self.slot.told().trial_of(self.generation).is_none() {
+                self.slot.guests.hear(method, params);
+            }
+            return;
         };
         let Some(pending) = state.peer.token(belongs.call) else { return };
         state.last_life = Some(self.clock.now());

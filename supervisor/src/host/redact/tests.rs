@@ -154,6 +154,7 @@ proptest! {
         let mut masker = Masker::new(redactor.clone());
         let mut cutter = LineCutter::with_cap(cap);
         let (mut words, mut lines) = (Words::default(), Vec::new());
+        words.begin(0, None);
         let mut rest = bytes;
         let mut reads = cuts.iter().cycle();
         let mut sink = |line: super::super::lines::Line<'_>| {
@@ -170,7 +171,7 @@ proptest! {
 
         let mut sinks = lines.clone();
         sinks.push(lines.concat());
-        sinks.extend(words.last(usize::MAX, |text| redactor.mask(text)));
+        sinks.extend(words.last(0, usize::MAX, |text| redactor.mask(text)));
         sinks.push(redactor.excerpt(bytes, limit));
         sinks.push(redactor.mask(lines.concat()));
         for sink in &sinks {

@@ -161,7 +161,8 @@ impl Dispatcher {
 
     fn wait_for(&mut self, key: Key, change: Change, waits: &mut Vec<Outcomes>) {
         let (done, wait) = oneshot::channel();
-        self.waiters.add(&self.fleet, change, vec![key], done, self.clock.now());
+        let now = self.clock.now();
+        self.waiters.add(&self.fleet, change, vec![key], Vec::new(), done, now);
         waits.push(wait);
     }
 
@@ -205,11 +206,18 @@ impl Dispatcher {
         let (policy, config) = (manifest.policy.clone(), manifest.config.clone());
         let wanted = policy.enabled && !policy.lazy;
         slot.told().refused = None;
-        slot.set_manifest(Arc::new(manifest));
         let keys: Vec<&str> = step.changes.iter().map(|change| &*change.key).collect();
         let fields = json!({"action": crate::observe::action(step.action), "keys": keys});
         let generation = self.fleet.generation(key);
         self.shared.recorder.plugin(&slot, generation, "plugin.reconfigured", fields);
+        if step.action == Action::Swap {
+            // What is in force goes on being that until the new version has proven itself.
+            waits.push(self.swap_for_reload(key, &slot, manifest));
+            return;
+        }
+        slot.set_manifest(Arc::new(manifest));
+        slot.told().stands_for = None;
+        self.persist.forget_version(&slot.id, self.clock.now());
         match step.action {
             Action::Start if wanted => {
                 slot.told().held_since = None;
@@ -226,7 +234,7 @@ impl Dispatcher {
             | Action::Hold
             | Action::Rest => {}
         }
-        let link = self.live.get(&key).map(|live| live.link.clone());
+        let link = self.serving(key).map(|live| live.link.clone());
         if let Some(link) = &link {
             link.set_bounds(&slot.manifest());
         }
@@ -239,7 +247,7 @@ impl Dispatcher {
                 let effects = self.fleet.start_if_enabled(self.clock.now(), key);
                 self.carry_out(effects);
             }
-            Action::Restart | Action::Swap => self.step(key, 0, Event::Restart { now: false }),
+            Action::Restart => self.step(key, 0, Event::Restart { now: false }),
             Action::Tell => {
                 if link.is_none_or(|link| !link.reconfigure(&config, revision)) {
                     self.step(key, 0, Event::Restart { now: false });
@@ -250,6 +258,7 @@ impl Dispatcher {
             | Action::Add
             | Action::Remove
             | Action::InPlace
+            | Action::Swap
             | Action::Hold
             | Action::Rest => {}
         }
@@ -257,7 +266,7 @@ impl Dispatcher {
 
     /// A plugin has answered its changed configuration. One that does not take it gets it the way every process does.
     pub(in crate::host) fn reconfigured(&mut self, key: Key, generation: u64, applied: bool) {
-        let lives = self.live.get(&key).is_some_and(|live| live.generation == generation);
+        let lives = self.live.contains_key(&(key, generation));
         let Some(slot) = self.slots.get(&key).filter(|_| lives) else { return };
         let fields = json!({"applied": applied});
         self.shared.recorder.plugin(slot, generation, "config.answered", fields);

@@ -9,7 +9,6 @@ use outboard_manifest::{Manifest, Refused};
 
 use super::{Plan, Reading, ReloadError, Step};
 use crate::host::dispatch::Dispatcher;
-use crate::host::slot::Slot;
 
 impl Dispatcher {
     /// # Errors
@@ -112,10 +111,11 @@ impl Dispatcher {
         let seen = self.fleet.snapshot(key);
         let (refused, ran, held_since, reloads) = {
             let told = slot.told();
-            (told.refused.is_some(), told.ran.clone(), told.held_since, told.reloads)
+            let shown = &told.shown;
+            (told.refused.is_some(), shown.ran.clone(), told.held_since, shown.reloads)
         };
         let manifest = slot.manifest();
-        let runs = self.live.contains_key(&key);
+        let runs = self.runs(key);
         let mut changes = if refused { Vec::new() } else { manifest.differences(now) };
         if let (true, Some(ran), Some(next)) = (runs, &ran, reading.prints.get(&now.id)) {
             let more = ran.differences(next, &changes);
@@ -130,7 +130,7 @@ impl Dispatcher {
             retries: matches!(seen.state, StateName::Failed | StateName::Backoff),
             held: held_since.is_some() && !seen.wanted_up,
             reloads,
-            swaps: self.can_swap(slot),
+            swaps: self.can_swap(key),
         };
         let asks = changes.iter().map(|(asks, _)| *asks).max().unwrap_or(Asks::InPlace);
         let action = match comes_back {
@@ -147,9 +147,10 @@ impl Dispatcher {
         })
     }
 
-    /// Whether a second generation can be started beside the one that runs.
-    fn can_swap(&self, _slot: &Slot) -> bool {
-        false
+    /// Whether another version can take over from the one that runs.
+    fn can_swap(&self, key: Key) -> bool {
+        let seen = self.fleet.snapshot(key);
+        seen.swap.is_none() && matches!(seen.state, StateName::Active | StateName::Degraded)
     }
 }
 

@@ -99,6 +99,9 @@ impl Dispatcher {
         if self.keeper.is_none() {
             return Some("the keeper has just died, and there is no new one yet");
         }
+        if self.fleet.keys().any(|key| self.fleet.is_swapping(key)) {
+            return Some("a swap is under way");
+        }
         None
     }
 
@@ -186,7 +189,8 @@ impl Dispatcher {
     }
 
     fn plugin(&self, key: Key, slot: &Slot, fds: &mut Descriptors) -> io::Result<KeptPlugin> {
-        let live = self.live.get(&key).map(|live| kept_live(live, fds)).transpose()?;
+        let generation = self.fleet.generation(key);
+        let live = self.serving(key).map(|live| kept_live(generation, live, fds)).transpose()?;
         Ok(KeptPlugin {
             key,
             manifest: slot.manifest().texts().into(),
@@ -212,10 +216,10 @@ impl Dispatcher {
     }
 }
 
-fn kept_live(live: &Live, fds: &mut Descriptors) -> io::Result<KeptLive> {
-    let Live { generation, order, link, pidfd, execed, died, program, cwd, identity } = live;
+fn kept_live(generation: u64, live: &Live, fds: &mut Descriptors) -> io::Result<KeptLive> {
+    let Live { order, link, pidfd, execed, died, program, cwd, identity } = live;
     Ok(KeptLive {
-        generation: *generation,
+        generation,
         order: *order,
         link: link.kept(fds)?,
         pidfd: pidfd.as_deref().map(|pidfd| fds.hold(pidfd)).transpose()?,

@@ -138,6 +138,7 @@ impl Rebuilt {
             recorder,
             happenings: happenings.clone(),
             plugins: RwLock::default(),
+            settings: settings.clone(),
             topics: Arc::default(),
             state_dir,
             sources: state.sources,
@@ -176,6 +177,8 @@ impl Rebuilt {
             keeper_deaths: state.keeper_deaths.into(),
             slots: HashMap::new(),
             live: HashMap::new(),
+            swaps: HashMap::new(),
+            pins: HashMap::new(),
             orders: state.orders.into_iter().map(|(order, key, n)| (order, (key, n))).collect(),
             next_order: state.next_order,
             waiters: Waiters::default(),
@@ -262,7 +265,7 @@ impl Dispatcher {
         slot.stats.add_all(&stats);
         let live = live.map(|live| self.live_back(&slot, live, fds)).transpose()?;
         let unfilled = live.map(|(live, unfilled)| {
-            self.live.insert(key, live);
+            self.live.insert((key, live.link.generation), live);
             unfilled
         });
         self.slots.insert(key, slot.clone());
@@ -282,7 +285,7 @@ impl Dispatcher {
         }
         for (slot, route, unfilled) in unfilled {
             let key = slot.key;
-            let link = self.live.get(&key).map(|live| live.link.clone());
+            let link = self.serving(key).map(|live| live.link.clone());
             if let (Some(link), Some(unfilled)) = (&link, unfilled) {
                 link.fill(unfilled, &clients, &self.shared);
             }
@@ -315,7 +318,7 @@ impl Dispatcher {
             // One that ended meanwhile is noticed now, and one whose end was noticed is noticed again.
             crate::host::watch::watch(pidfd, self.happenings.clone(), slot.key, generation);
         }
-        let live = Live { generation, order, link, pidfd, execed, died, program, cwd, identity };
+        let live = Live { order, link, pidfd, execed, died, program, cwd, identity };
         Ok((live, unfilled))
     }
 }

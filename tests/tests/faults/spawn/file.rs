@@ -1,7 +1,7 @@
 //! The file that is to be executed: not there, not allowed, not a program, or busy.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use outboard_tests::clock::{Stopwatch, wait_until};
@@ -264,4 +264,35 @@ fn spawn_05_somebody_still_writes_the_executable() {
     assert_eq!(run.count(|event| event.is_state("kept", "failed")), 0);
     assert_eq!(run.count(|event| event.is("restart.gave_up", "kept")), 0);
     run.cli(&["stop", "kept"]).code(0);
+}
+
+#[test]
+fn spawn_08_the_executable_is_replaced_between_two_starts() {
+    let row = Row::new("SPAWN-08");
+    let program = row.executable_copy("plug", &bin("outboard-chaos"));
+    let script = row.folder().join("x.chaos");
+    let text = "generation 1 {\n  at up\n  gate end\n  exit 4\n}\ngeneration 2 { exit 5 }\nserve\n";
+    fs::write(&script, text).unwrap();
+    let command = [&*program.display().to_string(), &*script.display().to_string()];
+    plugin(&row, "x", &command, "[restart]\nbackoff = { initial = \"1ms\" }\n");
+    let run = row.run();
+    row.gates().report("up");
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    let old = inode(&program);
+    fs::rename(row.executable_copy("plug-2", &bin("outboard-chaos")), &program).unwrap();
+    let new = inode(&program);
+    assert_ne!(old, new);
+    row.gates().open("end");
+    let changed = run.event(|event| event.is("plugin.executable_changed", "x"));
+    assert_eq!(changed.generation, 2);
+    let inodes = ["before", "now"].map(|when| changed.fields[when]["inode"].as_u64().unwrap());
+    assert_eq!(inodes, [old, new], "{changed}");
+    let active = run.active("x");
+    assert_eq!(active.generation, 3);
+    assert_eq!(run.count(|event| event.is("plugin.executable_changed", "x")), 1);
+    // The crash of the new one is not blamed on the old one.
+    let why = run.cli(&["why", "x"]).code(0);
+    assert!(why.stdout.contains("exit 5"), "{}", why.stdout);
+    assert!(why.stdout.contains("its executable changed"), "{}", why.stdout);
+    row.witness(format_args!("inode {old} ran first, and then inode {new}"));
 }
