@@ -22,6 +22,7 @@ pub(crate) mod fake;
 mod http;
 mod methods;
 mod note;
+mod refusals;
 mod reserve;
 mod rpc;
 pub mod select;

@@ -19,7 +19,8 @@ use super::link::{Link, Parts, refuse_all};
 use super::openings::launch_key;
 use super::redact::Redactor;
 use super::reload::Fingerprint;
-use super::slot::{Shown, Slot};
+use super::slot::Slot;
+use super::told::Shown;
 
 impl Dispatcher {
     pub(super) fn act(&mut self, key: Key, generation: u64, effect: Effect) {

@@ -49,6 +49,7 @@ mod supervisor;
 mod swap;
 mod tail;
 mod throttle;
+mod told;
 mod topics;
 pub mod upgrade;
 mod view;

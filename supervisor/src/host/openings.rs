@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::launch;
 use super::sink::{Job, Sink};
-use super::slot::{Shown, Slot};
+use super::slot::Slot;
+use super::told::Shown;
 
 /// Openings that are kept; those of launches long gone make room.
 const MOST: usize = 1024;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::events::{Fields, opened};
+use super::events::opened;
+use super::fields::Fields;
 use super::screen::{Screen, Tone};
 use super::stop;
 use super::text::{pad, pad_time, visible};

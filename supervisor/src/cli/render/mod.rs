@@ -7,6 +7,7 @@ pub(super) mod attach;
 pub(super) mod change;
 pub(super) mod doctor;
 pub(super) mod events;
+mod fields;
 pub(super) mod json;
 pub(super) mod logs;
 pub(super) mod plan;

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use row::{Row, runs, since, verdict};
 
 use super::change::{Asked, ChangeScreen, ended};
-use super::events::{Fields, about, describe, failure, gave_up, opened};
+use super::events::{about, describe, failure, gave_up, opened};
+use super::fields::Fields;
 use super::screen::{Screen, Tone};
 use super::text::{clock, fit, pad, path, visible};
 use super::{events, logs};

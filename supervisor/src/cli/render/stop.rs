@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::events::Fields;
+use super::fields::Fields;
 use crate::control::api::{Event, Rung, Stop};
 use crate::control::words::{exit, span};
 

@@ -1,6 +1,6 @@
 //! What `upgrade` has to say.
 
-use super::events::Fields;
+use super::fields::Fields;
 use super::screen::Screen;
 use crate::cli::exit::Exit;
 use crate::cli::trouble::Trouble;

@@ -315,7 +315,7 @@ fn timeline(screen: &mut Screen, dossier: &Dossier) {
 /// An event in the words of a timeline: what happened, in few words, and no step that only leads to the next one. `None` for
 /// what another event says as well.
 fn told(event: &Event) -> Option<String> {
-    let f = super::events::Fields(event);
+    let f = super::fields::Fields(event);
     let words = match event.event.as_str() {
         "plugin.state" => match State::of_word(&f.text("to")) {
             State::Active | State::Degraded => f.text("to"),

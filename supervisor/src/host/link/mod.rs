@@ -12,6 +12,7 @@ mod inbound;
 mod junk;
 mod kept;
 mod ladder;
+mod look;
 mod outbound;
 mod pace;
 mod reconfigure;
@@ -22,7 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use outboard_core::{Event, Key, Look, Report, Seen, Time};
+use outboard_core::{Event, Key, Report, Seen, Time};
 use outboard_manifest::Manifest;
 use outboard_wire::Framer;
 use outboard_wire::dialect::{Ask, Dialect};
@@ -37,7 +38,6 @@ use super::caller::Caller;
 use super::clock::Clock;
 use super::happening::{Happening, Happenings};
 use super::noise::Noise;
-use super::procfs::ProcessLook;
 use super::record::Recorder;
 use super::shared::Shared;
 use super::slot::Slot;
@@ -367,46 +367,6 @@ impl Link {
         self.pid.store(pid, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// What the core looks at when a deadline has passed. The pipe is read until it would block first: what the
-    /// plugin wrote in time counts, however late this side is.
-    #[must_use]
-    pub(crate) fn look(&self, starting: bool) -> Look {
-        self.pump();
-        let now = self.clock.now();
-        let mid_frame = lock(&self.framer).mid_frame();
-        let mut state = self.state();
-        let heard = state.noise.look(now);
-        self.heard(heard, None);
-        let pid = self.pid();
-        // Only a probe that is out can be missed, and only then the process itself is looked at.
-        let process = match state.probe {
-            Some(_) => super::procfs::look(pid),
-            None => ProcessLook::default(),
-        };
-        if starting {
-            let tree = super::procfs::tree(pid);
-            if tree != state.tree {
-                state.tree = tree;
-                state.activity += 1;
-            }
-        }
-        Look {
-            last_life: state.last_life,
-            probe_written: state.probe.as_ref().and_then(|probe| probe.written),
-            working: u32::try_from(state.peer.working()).unwrap_or(u32::MAX),
-            latest_deadline: state.peer.latest_deadline().map(Time::from_start),
-            idle_since: idle_since(&state),
-            traced: process.traced,
-            stopped: process.stopped,
-            doing: process.doing,
-            activity: state.activity,
-            mid_frame,
-            seen: state.seen,
-            read: state.read,
-            written: state.written,
-        }
-    }
-
     /// The plugin's newest word about itself, if there is one that was not fetched.
     #[must_use]
     pub(crate) fn take_said(&self) -> Option<Report> {
@@ -439,13 +399,6 @@ impl Link {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
-}
-
-/// Since when nobody wants anything of the plugin, and it wants nothing of others; `None` while somebody does.
-fn idle_since(state: &State) -> Option<Time> {
-    let peer = &state.peer;
-    let idle = peer.in_flight() == 0 && peer.working() == 0 && peer.requests() == 0;
-    idle.then_some(state.idle_from)
 }
 
 impl std::fmt::Debug for Link {

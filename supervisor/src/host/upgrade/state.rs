@@ -16,7 +16,8 @@ use crate::host::link::KeptLink;
 use crate::host::logbook::KeptLog;
 use crate::host::persist::KeptPersist;
 use crate::host::reload::{InForce, KnownBad};
-use crate::host::slot::{History, Told};
+use crate::host::slot::History;
+use crate::host::told::Told;
 use crate::host::words::Words;
 
 /// The host's part of a state.

@@ -449,7 +449,7 @@ fn cancel_and_reload_go_only_to_plugins_that_bear_them() {
     let ask = script.dialect.reconfigure(&json!({"units": "imperial"}), 4).unwrap();
     assert_eq!(
         show(&ask),
-        "Config: config/changed {\"config\":{\"units\":\"imperial\"},\"revision\":4}"
+        "Config within 10s: config/changed {\"config\":{\"units\":\"imperial\"},\"revision\":4}"
     );
     assert_eq!(
         script.answer(Tag::Config, Ok(r#"{"applied":true}"#)),
