@@ -316,7 +316,13 @@ impl Link {
                     self.dropped_line(state);
                 }
             }
-            PluginEvent::Progress { .. } => self.progress(state),
+            PluginEvent::Progress { token, .. } => {
+                // A plugin that was given no token names the call by its number.
+                if token.as_own().is_some_and(|id| state.peer.token(id).is_some()) {
+                    state.last_life = Some(self.clock.now());
+                }
+                self.progress(state);
+            }
             PluginEvent::Status { state: said, message, expected } => {
                 state.last_life = Some(self.clock.now());
                 let saying = match said {
