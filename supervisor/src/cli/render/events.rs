@@ -274,7 +274,7 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
         ),
         "swap.rolled_back" => (Error, format!("rolled back: {}", f.text("reason"))),
         "swap.abandoned" => (Warn, format!("swap given up: {}", f.text("reason"))),
-        "swap.done" => (Info, format!("swap done in {}", span(f.millis("took_ms")))),
+        "swap.done" => (Info, format!("swap over after {}", span(f.millis("took_ms")))),
         "reaper.removed" => (
             Info,
             format!("{} of an earlier run removed", count(f.number("n"), "process", "processes")),

@@ -40,7 +40,9 @@ pub(in crate::cli) fn finish(screen: &mut Screen, swap: &Swap, file: Option<&Pat
     }
     field(screen, id, "next", next(swap, file));
     if swap.verdict == SwapVerdict::RolledBack {
-        field(screen, id, "do", &format!("outboard why {id}"));
+        // The serving generation may have failures of its own.
+        let of = swap.trial.map_or_else(String::new, |trial| format!(" --generation {trial}"));
+        field(screen, id, "do", &format!("outboard why {id}{of}"));
     }
 }
 
