@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -117,6 +118,29 @@ impl Attach {
     /// Sends one line as it is.
     pub fn write(&mut self, line: &str) {
         self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    /// Sends text as it is, without an end of line.
+    pub fn write_raw(&mut self, text: &str) {
+        self.stream.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Whether something that was sent has not been read by the supervisor: unix(7), `SIOCOUTQ`.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        let mut bytes = 0;
+        // SAFETY: SIOCOUTQ, which is TIOCOUTQ, writes one int.
+        unsafe { libc::ioctl(self.stream.get_ref().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+        bytes > 0
+    }
+
+    /// Bytes that have come for this client, and that it has not read.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        let mut bytes = 0;
+        // SAFETY: FIONREAD writes one int.
+        unsafe { libc::ioctl(self.stream.get_ref().as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+        self.stream.buffer().len() + usize::try_from(bytes).unwrap()
     }
 
     /// Waits for the answer to one call, whatever comes before it.

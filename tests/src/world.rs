@@ -40,6 +40,8 @@ pub struct Launch<'a> {
     pub args: &'a [&'a str],
     /// The state directory's name; `state` when empty.
     pub state: &'a str,
+    /// The file that is executed, when it is not the one that was built.
+    pub program: Option<&'a Path>,
     pub env: &'a [(&'a str, &'a str)],
     /// Signals blocked, and signals ignored, at its start.
     pub block: &'a [i32],
@@ -204,7 +206,8 @@ impl World {
     #[track_caller]
     pub fn launch(&self, launch: &Launch<'_>) -> Running<'_> {
         let state_dir = self.state_dir(launch.state);
-        let mut argv = vec![bin("outboard").display().to_string(), "run".to_owned()];
+        let program = launch.program.map_or_else(|| bin("outboard"), Path::to_owned);
+        let mut argv = vec![program.display().to_string(), "run".to_owned()];
         let sources = launch.sources.clone().unwrap_or_else(|| vec![self.manifests()]);
         argv.extend(sources.iter().map(|source| source.display().to_string()));
         argv.extend(launch.args.iter().map(|&arg| arg.to_owned()));

@@ -13,6 +13,7 @@ mod doctor;
 mod dossier;
 mod harness;
 mod lifecycle;
+mod load;
 mod management;
 mod mcp;
 mod once_active;

@@ -7,6 +7,7 @@ const ONCE: Launch<'_> = Launch {
     sources: None,
     args: &["--once-active"],
     state: "",
+    program: None,
     env: &[],
     block: &[],
     ignore: &[],

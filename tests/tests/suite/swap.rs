@@ -1,58 +1,9 @@
 //! A swap under load: no call is lost and none is answered twice, whichever version answers.
 
-use std::collections::HashMap;
+use outboard_tests::{World, control, long};
+use serde_json::json;
 
-use outboard_tests::{Running, World, control, long};
-use serde_json::{Value, json};
-
-/// Calls open at any time: with 20 ms each, that is a thousand a second.
-const OPEN: usize = 24;
-
-/// Sends and checks without a pause; on a connection of its own, in another process than the supervisor.
-struct Caller {
-    attach: outboard_tests::Attach,
-    /// What was asked, by id.
-    open: HashMap<u64, u64>,
-    asked: u64,
-    answered: u64,
-    /// Answers of each generation.
-    by: HashMap<String, u64>,
-}
-
-impl Caller {
-    fn of(run: &Running<'_>, id: &str) -> Self {
-        let attach = run.attach(id);
-        Self { attach, open: HashMap::new(), asked: 0, answered: 0, by: HashMap::new() }
-    }
-
-    fn fill(&mut self) {
-        while self.open.len() < OPEN {
-            let id = self.attach.send("linger", &json!({"ms": 20, "n": self.asked}));
-            self.open.insert(id, self.asked);
-            self.asked += 1;
-        }
-    }
-
-    /// One answer, which is to an open question and to no other.
-    #[track_caller]
-    fn hear(&mut self) {
-        let (id, outcome) = self.attach.next_answer();
-        let asked = self.open.remove(&id).unwrap_or_else(|| panic!("{id} was answered twice"));
-        let answer: Value = serde_json::from_str(outcome.expect("no call fails").get()).unwrap();
-        assert_eq!(answer["asked"], asked, "{answer}");
-        let generation = answer["generation"].as_str().unwrap().to_owned();
-        *self.by.entry(generation).or_default() += 1;
-        self.answered += 1;
-    }
-
-    #[track_caller]
-    fn until(&mut self, mut over: impl FnMut(&Self) -> bool) {
-        while !over(self) {
-            self.fill();
-            self.hear();
-        }
-    }
-}
+use crate::load::Caller;
 
 /// Sent, answered, failed, duplicated: n, n, 0, 0.
 fn swaps_under_load(mode: &str) {

@@ -161,6 +161,7 @@ impl Dispatcher {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             began: self.clock.began(),
             froze: self.clock.now(),
+            program: shared.program.path().to_owned(),
             state_dir: shared.state_dir.path().to_owned(),
             lock: fds.hold(shared.state_dir.lock())?,
             sources: shared.sources.clone(),

@@ -32,6 +32,11 @@ impl Program {
         Self(named.or_else(|| std::env::current_exe().ok()).unwrap_or_default())
     }
 
+    /// As the image before this one knew it.
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0

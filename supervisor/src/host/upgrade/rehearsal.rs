@@ -7,8 +7,9 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use outboard_keeper::inherit::memory_file;
@@ -108,17 +109,21 @@ pub(crate) fn take_image(from: impl Read) -> io::Result<Vec<u8>> {
 
 #[expect(clippy::disallowed_methods, reason = "the one child beside the keeper, and it ends here")]
 fn start(program: &Program, image: OwnedFd) -> io::Result<Child> {
-    Command::new(program.path())
+    // A child has the mask of the thread that starts it, and this one is not to hear signals.
+    let mask = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    let child = Command::new(program.path())
         .arg(VERB)
         .stdin(Stdio::from(image))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         // Whatever it starts ends with it.
         .process_group(0)
-        .spawn()
+        .spawn();
+    mask.thread_set_mask()?;
+    child
 }
 
-/// `None` when the time is over; then nothing of it is left.
+/// `None` when the time is over. Nothing of it is left in either case.
 fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     let ended = Pidfd::open(child.id()).map_err(io::Error::from).and_then(|pidfd| {
         let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
@@ -132,26 +137,26 @@ fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
             }
         }
     });
-    if matches!(ended, Ok(true)) {
-        return child.wait().map(Some);
-    }
+    // Before it is waited for: until then its number is nobody else's. It may have been alone and have ended.
     let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-    // It may have ended this moment.
     killpg(group, Signal::SIGKILL).unwrap_or_default();
-    child.wait()?;
+    let status = child.wait()?;
     // Its own children have come to this process, which adopts.
     while let Ok(status) = waitpid(Pid::from_raw(-group.as_raw()), Some(WaitPidFlag::WNOHANG)) {
         if status == WaitStatus::StillAlive {
             break;
         }
     }
-    ended.map(|_| None)
+    Ok(ended?.then_some(status))
 }
 
-fn read(pipe: Option<impl Read>) -> String {
+/// What one that has ended has said. A process that it has left behind may hold the other end, so nothing is waited for.
+fn read(pipe: Option<impl Read + AsFd>) -> String {
     let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        // What a build says that is cut off is no answer.
+    if let Some(pipe) = pipe
+        && fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_ok()
+    {
+        // What a build says that is cut off is no answer; what was read before there was no more stays.
         pipe.take(ANSWER).read_to_end(&mut bytes).unwrap_or_default();
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -31,6 +31,9 @@ pub(crate) struct HostState {
     pub began: Duration,
     /// When nothing ran any more.
     pub froze: Time,
+    /// The file that an upgrade executes, as the first image found it: what lies there since may not be what runs.
+    #[serde(with = "path_text")]
+    pub program: PathBuf,
     #[serde(with = "path_text")]
     pub state_dir: PathBuf,
     pub lock: Fd,

@@ -151,7 +151,7 @@ impl Rebuilt {
                 AskedContainment::Session => ContainmentChoice::Session,
             },
             adopts: state.adopts,
-            program: Program::of_process(),
+            program: Program::at(state.program),
             upgrades: Upgrades::default(),
             keeper: Mutex::new(KeeperInfo::default()),
             stopped: watch::Sender::new(None),

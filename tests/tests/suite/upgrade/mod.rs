@@ -1,7 +1,51 @@
 //! `outboard upgrade`: another build goes on, with every plugin, every call and every attached client.
 
+mod frames;
+mod load;
+mod refused;
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use outboard_tests::runtimes::bin;
+use outboard_tests::world::Launch;
 use outboard_tests::{Running, World};
 use serde_json::json;
+
+/// The file that a supervisor is started by: a link, so that another build can be put in its place.
+struct Installed<'w> {
+    world: &'w World,
+    path: PathBuf,
+}
+
+impl<'w> Installed<'w> {
+    /// The build of this workspace.
+    fn new(world: &'w World) -> Self {
+        let installed = Self { world, path: world.folder().join("outboard") };
+        installed.put(&bin("outboard"));
+        installed
+    }
+
+    /// Runs what is installed.
+    #[track_caller]
+    fn run(&self) -> Running<'w> {
+        self.world.launch(&Launch { program: Some(&self.path), ..Launch::default() })
+    }
+
+    /// Another build in its place, at once.
+    fn put(&self, build: &Path) {
+        let new = self.path.with_extension("new");
+        symlink(build, &new).unwrap();
+        std::fs::rename(new, &self.path).unwrap();
+    }
+
+    /// A shell script in place of a build; `{}` is the one of this workspace.
+    fn put_script(&self, name: &str, script: &str) {
+        let script = script.replace("{}", &bin("outboard").display().to_string());
+        let script = format!("#!/bin/sh\n{script}\n");
+        self.put(&self.world.executable(name, script.as_bytes()));
+    }
+}
 
 /// Upgrades, and gives what the screen says.
 fn upgraded(run: &Running<'_>) -> String {
