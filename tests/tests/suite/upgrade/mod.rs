@@ -3,6 +3,7 @@
 mod frames;
 mod load;
 mod refused;
+mod shape;
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
