@@ -117,9 +117,11 @@ fn stderr_02_a_line_without_end_is_cut_and_goes_on() {
         assert!(text.starts_with('…') || text.ends_with('…'), "cut, and marked so");
     }
     if !long() {
-        assert_eq!(kept.len() as u64, pieces, "all of it is there");
+        // A disk that others keep busy may fall behind by more than may wait for it.
+        let dropped = dropped(&run, "p");
+        assert_eq!(kept.len() as u64 + dropped, pieces, "all of it is there, or counted");
         assert!(text(&kept[0]).ends_with('…') && !text(&kept[0]).starts_with('…'));
-        assert_eq!(text(kept.last().unwrap()), "….");
+        assert!(dropped > 0 || text(kept.last().unwrap()) == "….");
     }
     held.are_back();
 }
