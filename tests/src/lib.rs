@@ -22,6 +22,7 @@
 //!
 //! Tests wait for events, reports and exits, never for time to pass. What bounds every wait is [`clock::hang_bound`];
 //! on a slow machine `OUTBOARD_TEST_FACTOR=3` triples it. `OUTBOARD_LONG=1` chooses the long forms.
+//! `OUTBOARD_NEXT_BUILD` names a build with the feature `state-version-next`, for upgrades between two versions.
 //! `OUTBOARD_REQUIRE_RUNTIMES=1` (and CI) makes a missing runtime a failure instead of a skip.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets a surprise should stop there")]

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::setup;
-use crate::shell::{Failure, cannot_start, cargo, in_ci, root, run as run_command};
+use crate::shell::{Failure, cannot_start, cargo, in_ci, root, run as run_command, target};
 
 /// Every tier selects among the targets of the whole workspace, never a package: then all tiers share one build.
 const SELECT: &str = "test --workspace --no-fail-fast --quiet";
@@ -27,6 +27,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             "0"
         }
     };
+    let next = if in_ci() || long() { Some(next_build()?) } else { None };
     // Binaries too: tests of one package run those of another.
     let build =
         stopwatch("build", || run_command("the build", cargo("build --workspace --bins --tests")));
@@ -39,6 +40,9 @@ pub(crate) fn run() -> Result<(), Failure> {
         let mut test = cargo(SELECT);
         test.args(&args);
         test.env("OUTBOARD_REQUIRE_RUNTIMES", runtimes);
+        if let Some(next) = &next {
+            test.env("OUTBOARD_NEXT_BUILD", next);
+        }
         if std::env::var_os("OUTBOARD_FUZZ_SECONDS").is_none() {
             let seconds = if in_ci() { FUZZ_IN_CI } else { FUZZ_LOCALLY };
             test.env("OUTBOARD_FUZZ_SECONDS", seconds);
@@ -60,6 +64,21 @@ pub(crate) fn run() -> Result<(), Failure> {
     } else {
         Err(Failure::new(format!("not all is well in: {}", broken.join(", "))))
     }
+}
+
+/// Whether the long forms are asked for: as `outboard_tests::long`.
+fn long() -> bool {
+    std::env::var("OUTBOARD_LONG").is_ok_and(|long| !matches!(&*long, "" | "0"))
+}
+
+/// A build that writes another version of the state, for upgrades between two. It is made before the usual one, which
+/// then takes the usual place.
+fn next_build() -> Result<PathBuf, Failure> {
+    let build = cargo("build --workspace --bins --features outboard/state-version-next");
+    run_command("the build with the next version of the state", build)?;
+    let [built, kept] = ["outboard", "outboard-next"].map(|name| target().join("debug").join(name));
+    fs::copy(&built, &kept).map_err(|error| unreadable(&built.display().to_string(), &error))?;
+    Ok(kept)
 }
 
 struct Tier {

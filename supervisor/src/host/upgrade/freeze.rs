@@ -186,6 +186,8 @@ impl Dispatcher {
             suspended: self.suspended,
             leaving: self.leaving.iter().copied().collect(),
             in_force: KeptInForce::of(&self.in_force),
+            #[cfg(feature = "state-version-next")]
+            later: vec![1, 2, 3],
         })
     }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::HostState;
 
 /// The version of what this build writes. It rises with every change of it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = if cfg!(feature = "state-version-next") { 2 } else { 1 };
 
 /// The least version of a build that reads it as it was meant. It rises to [`VERSION`] when an older build would misread
 /// what this one writes; a member that may be ignored, and left out, leaves it where it is.

@@ -59,6 +59,10 @@ pub(crate) struct HostState {
     pub suspended: Duration,
     pub leaving: Vec<Key>,
     pub in_force: KeptInForce,
+    /// Something that builds of this version do not know.
+    #[cfg(feature = "state-version-next")]
+    #[serde(default)]
+    pub later: Vec<u64>,
 }
 
 /// The configuration in force, beside the manifests.

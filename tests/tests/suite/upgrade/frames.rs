@@ -5,7 +5,7 @@ use outboard_tests::pipes::unread_input;
 use outboard_tests::{Attach, World};
 use serde_json::{Value, json};
 
-use super::upgraded;
+use super::{Installed, upgraded};
 
 const MIB: usize = 1 << 20;
 
@@ -42,14 +42,15 @@ on big {
 serve
 "#,
     );
-    let run = world.run();
+    let installed = Installed::new(&world);
+    let run = installed.run();
     run.active("geo");
     let mut client = run.attach("geo");
     let call = client.send("big", &json!({}));
     world.gates().report("half");
     wait_until("the supervisor has read the half", || unread_input(run.pid) == 0);
 
-    upgraded(&run);
+    upgraded(&installed, &run);
     world.gates().open("rest");
     is_whole(&mut client, call);
     assert_eq!(client.call("echo", &json!({"n": 1})).unwrap(), json!({"n": 1}));
@@ -71,7 +72,8 @@ on big {
 serve
 "#,
     );
-    let run = world.run();
+    let installed = Installed::new(&world);
+    let run = installed.run();
     run.active("geo");
     let mut client = run.attach("geo");
     let call = client.send("big", &json!({}));
@@ -80,7 +82,7 @@ serve
     let came = client.unread();
     assert!(came < MIB, "{came} bytes came: the rest is owed");
 
-    upgraded(&run);
+    upgraded(&installed, &run);
     is_whole(&mut client, call);
     assert_eq!(client.call("echo", &json!({"n": 1})).unwrap(), json!({"n": 1}));
 }
@@ -89,7 +91,8 @@ serve
 fn a_call_that_is_half_written() {
     let world = World::new();
     world.chaos("geo", "serve");
-    let run = world.run();
+    let installed = Installed::new(&world);
+    let run = installed.run();
     run.active("geo");
     let pid = run.plugin_pid("geo");
     let mut client = run.attach("geo");
@@ -100,7 +103,7 @@ fn a_call_that_is_half_written() {
         usize::try_from(unread_input(pid)).unwrap() > PIPE - PAGE
     });
 
-    upgraded(&run);
+    upgraded(&installed, &run);
     world.gates().open("wall");
     client.answer(blocks).unwrap();
     is_whole(&mut client, call);
@@ -112,14 +115,15 @@ fn a_call_that_is_half_written() {
 fn a_call_that_is_half_sent() {
     let world = World::new();
     world.chaos("geo", "serve");
-    let run = world.run();
+    let installed = Installed::new(&world);
+    let run = installed.run();
     run.active("geo");
     let mut client = run.attach("geo");
     client.write_raw(r#"{"jsonrpc":"2.0","id":77,"method":"echo","params":{"text":""#);
     client.write_raw(&"a".repeat(MIB / 2));
     wait_until("the supervisor has read the half", || !client.is_unheard());
 
-    upgraded(&run);
+    upgraded(&installed, &run);
     client.write_raw(&"b".repeat(MIB / 2));
     client.write_raw("\"}}\n");
     is_whole(&mut client, 77);

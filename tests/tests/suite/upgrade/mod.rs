@@ -13,6 +13,12 @@ use outboard_tests::world::Launch;
 use outboard_tests::{Running, World};
 use serde_json::json;
 
+/// A build that writes another version of the state, with a member that this one does not know. `cargo xtask test` makes
+/// it in its long form and in CI; else this one follows itself.
+fn next_build() -> Option<PathBuf> {
+    std::env::var_os("OUTBOARD_NEXT_BUILD").map(PathBuf::from)
+}
+
 /// The file that a supervisor is started by: a link, so that another build can be put in its place.
 struct Installed<'w> {
     world: &'w World,
@@ -48,24 +54,29 @@ impl<'w> Installed<'w> {
     }
 }
 
-/// Upgrades, and gives what the screen says.
-fn upgraded(run: &Running<'_>) -> String {
-    run.cli(&["upgrade"]).code(0).stdout
+/// Upgrades to the next build and back, where there is one.
+#[track_caller]
+fn upgraded(installed: &Installed<'_>, run: &Running<'_>) {
+    for build in next_build().into_iter().chain([bin("outboard")]) {
+        installed.put(&build);
+        let said = run.cli(&["upgrade"]).code(0).stdout;
+        assert!(said.contains("kept: 1 running plugin, 1 attached client; pid"), "{said}");
+    }
 }
 
 #[test]
 fn a_plugin_its_call_and_its_client_go_on() {
     let world = World::new();
     world.chaos("geo", "serve");
-    let run = world.run();
+    let installed = Installed::new(&world);
+    let run = installed.run();
     let generation = run.active("geo").generation;
     let pid = run.plugin_pid("geo");
     let mut client = run.attach("geo");
     let open = client.send("hold", &json!({"gate": "later"}));
     assert_eq!(client.call("echo", &json!({"n": 1})).unwrap(), json!({"n": 1}));
 
-    let said = upgraded(&run);
-    assert!(said.contains("kept: 1 running plugin, 1 attached client; pid"), "{said}");
+    upgraded(&installed, &run);
 
     world.gates().open("later");
     client.answer(open).unwrap();
