@@ -16,7 +16,7 @@ use serde_json::json;
 /// A build that writes another version of the state, with a member that this one does not know. `cargo xtask test` makes
 /// it in its long form and in CI; else this one follows itself.
 fn next_build() -> Option<PathBuf> {
-    std::env::var_os("OUTBOARD_NEXT_BUILD").map(PathBuf::from)
+    std::env::var_os("OUTBOARD_NEXT_BUILD").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// The file that a supervisor is started by: a link, so that another build can be put in its place.
