@@ -63,6 +63,7 @@ pub type Events = Subscription<api::EventItem>;
 pub struct ControlClient {
     client: Client,
     state_dir: PathBuf,
+    pid: Option<i32>,
 }
 
 impl ControlClient {
@@ -77,6 +78,7 @@ impl ControlClient {
             .map_err(|e| connect_error(e, state_dir))?;
         let stream = UnixStream::from_std(stream)
             .map_err(|source| ClientError::Io { state_dir: dir(), source })?;
+        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
         let url = Url::parse("ws://localhost/").expect("a constant URL is well formed");
         let mut headers = HeaderMap::new();
         headers.insert("user-agent", HeaderValue::from_static(CLI_AGENT));
@@ -93,7 +95,14 @@ impl ControlClient {
             .request_timeout(CHANGE)
             .max_buffer_capacity_per_subscription(BUFFERED_ITEMS)
             .build_with_tokio(sender, receiver);
-        Ok(Self { client, state_dir: dir() })
+        Ok(Self { client, state_dir: dir(), pid })
+    }
+
+    /// The process that serves the socket, as the kernel knows it (`SO_PEERCRED`, unix(7)): another build that goes on in
+    /// its place has the same.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.pid
     }
 
     fn calls(&self) -> Calls<'_> {

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::call::Answer;
-use super::link::Relayed;
+use super::link::{Askers, Relayed};
 
 /// Somebody on a connection. Nothing here blocks: what there is no room for is dropped and counted.
 pub(crate) trait Guest: Answer + Debug {
@@ -28,6 +28,9 @@ pub(crate) trait Guest: Answer + Debug {
     /// # Errors
     /// It cannot be asked any more; the question back.
     fn ask(&self, method: &str, params: &str, relayed: Relayed) -> Result<(), Relayed>;
+
+    /// Another process image goes on: those who ask are there again.
+    fn find_askers(&self, askers: &Askers<'_>);
 
     /// The plugin takes back a question (`Some`), or the generation that asked is gone (`None`). Whether there was one.
     fn withdraw(&self, generation: u64, question: Option<&Id>) -> bool;

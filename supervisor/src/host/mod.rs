@@ -67,7 +67,7 @@ pub use command::Change;
 pub use dossier::Which;
 pub(crate) use guests::Guest;
 pub use journal::{rfc3339, to_json as event_json};
-pub(crate) use link::Relayed;
+pub(crate) use link::{Askers, KeptRelayed, Relayed};
 pub use logbook::{LogQuery, level_of, source_name, source_of};
 pub use reload::{Drift, Plan, ReloadError, ReloadRequest, Reloaded, Step};
 pub use shared::End;

@@ -11,6 +11,7 @@ mod calls;
 mod docs;
 mod doctor;
 mod dossier;
+mod follow;
 mod harness;
 mod lifecycle;
 mod load;

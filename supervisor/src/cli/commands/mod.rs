@@ -6,6 +6,7 @@ mod change;
 mod check;
 mod doctor;
 mod events;
+mod follow;
 mod health;
 mod launch;
 mod list;

@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::events::foreign;
+use super::follow::{Heard, again, foreign, heard, over};
 use super::{Ended, connect};
 use crate::cli::args::StatusArgs;
 use crate::cli::exit::Exit;
 use crate::cli::render::{Screen, status};
-use crate::cli::trouble::Trouble;
-use crate::control::Events;
 use crate::control::api::{Plugin, Status};
+use crate::control::{ClientError, ControlClient, Events};
 
 /// What happens within this time of each other is shown once: a start alone is six events.
 const SETTLES: Duration = Duration::from_millis(50);
@@ -30,10 +29,34 @@ pub(super) async fn run(args: &StatusArgs, dir: &Path, screen: &mut Screen) -> E
 async fn watch(args: &StatusArgs, dir: &Path, screen: &mut Screen) -> Ended {
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
-    let client = connect(dir).await?;
+    tokio::select! {
+        ended = follow(args, dir, screen) => ended,
+        // How a watch ends: that is no failure.
+        _ = &mut interrupted => Ok(Exit::Done),
+    }
+}
+
+async fn follow(args: &StatusArgs, dir: &Path, screen: &mut Screen) -> Ended {
+    let mut client = connect(dir).await?;
+    let mut shown = None;
+    while let Heard::NoMore = heard(look(&client, args, &mut shown, screen).await)? {
+        match again(&client, dir).await? {
+            Some(next) => client = next,
+            None => return over(screen),
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Looks whenever something happens on this connection.
+async fn look(
+    client: &ControlClient,
+    args: &StatusArgs,
+    shown: &mut Option<(u64, Vec<Plugin>)>,
+    screen: &mut Screen,
+) -> Result<Heard, ClientError> {
     // Subscribed before the first look, so that nothing falls between the two.
     let mut events = client.subscribe_events(None).await?;
-    let mut shown = None;
     loop {
         let now = client.status(&args.ids).await?;
         // On a terminal the whole is drawn again: durations have moved on too. Elsewhere only what is new is printed.
@@ -46,24 +69,18 @@ async fn watch(args: &StatusArgs, dir: &Path, screen: &mut Screen) -> Ended {
             }
             status::status(screen, &now);
         }
-        shown = Some(picture);
+        *shown = Some(picture);
         if screen.is_gone() {
-            return Ok(Exit::Done);
+            return Ok(Heard::Enough);
         }
-        let ended = tokio::select! {
-            ended = something_happens(&mut events) => ended?,
-            // How a watch ends: that is no failure.
-            _ = &mut interrupted => return Ok(Exit::Done),
-        };
-        if ended {
-            screen.progress("the supervisor has ended");
-            return Ok(Exit::Done);
+        if something_happens(&mut events).await? {
+            return Ok(Heard::NoMore);
         }
     }
 }
 
 /// Waits for an event, and for those that come with it; says whether they have come to their end.
-async fn something_happens(events: &mut Events) -> Result<bool, Trouble> {
+async fn something_happens(events: &mut Events) -> Result<bool, ClientError> {
     let Some(first) = events.next().await else { return Ok(true) };
     first.map_err(|error| foreign(&error))?;
     let until = tokio::time::Instant::now() + AT_LEAST_EVERY;

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
 use super::budget::{Budget, Share};
-use crate::host::{Address, Answer, Guest, Listen, Published, Relayed, Subscription};
+use crate::host::{Address, Answer, Askers, Guest, Listen, Published, Relayed, Subscription};
 
 mod kept;
 mod write;
@@ -340,6 +340,10 @@ impl Guest for Client {
         drop(out);
         self.kick.notify_one();
         Ok(())
+    }
+
+    fn find_askers(&self, askers: &Askers<'_>) {
+        self.out().asked.iter_mut().for_each(|(_, relayed)| relayed.find_asker(askers));
     }
 
     fn withdraw(&self, generation: u64, question: Option<&Id>) -> bool {

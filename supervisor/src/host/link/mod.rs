@@ -50,7 +50,7 @@ pub(super) use inbound::Pumped;
 pub(super) use kept::{KeptLink, Surroundings, Unfilled};
 pub(super) use ladder::refuse_all;
 use pace::Pace;
-pub(crate) use relay::Relayed;
+pub(crate) use relay::{Askers, KeptRelayed, Relayed};
 
 /// One generation's link.
 pub(crate) struct Link {

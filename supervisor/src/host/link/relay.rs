@@ -3,11 +3,12 @@
 
 use std::sync::{Arc, Weak};
 
+use outboard_core::Key;
 use outboard_wire::{Id, RemoteError};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::super::call::Answer;
-use super::super::call::Token;
+use super::super::call::{Answer, Token};
 use super::super::guests::Guest;
 use super::{Link, State};
 
@@ -16,22 +17,52 @@ use super::{Link, State};
 #[derive(Debug)]
 pub(crate) struct Relayed {
     link: Weak<Link>,
-    generation: u64,
+    /// The plugin and its generation.
+    asker: (Key, u64),
     id: Id,
     otherwise: Result<String, (i64, String)>,
 }
 
+/// A [`Relayed`], written down.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeptRelayed {
+    asker: (Key, u64),
+    id: Id,
+    otherwise: Result<String, (i64, String)>,
+}
+
+/// Finds the link of a plugin's generation.
+pub(crate) type Askers<'a> = dyn Fn((Key, u64)) -> Option<Weak<Link>> + 'a;
+
 impl Relayed {
+    #[must_use]
+    pub(crate) fn kept(&self) -> KeptRelayed {
+        let Self { link: _, asker, id, otherwise } = self;
+        KeptRelayed { asker: *asker, id: id.clone(), otherwise: otherwise.clone() }
+    }
+
+    /// The question, which is nobody's until [`Relayed::find_asker`].
+    #[must_use]
+    pub(crate) fn restore(kept: KeptRelayed) -> Self {
+        let KeptRelayed { asker, id, otherwise } = kept;
+        Self { link: Weak::new(), asker, id, otherwise }
+    }
+
+    /// Whoever asks is there again. Where it did not come along the question stays nobody's, as when a process has gone.
+    pub(crate) fn find_asker(&mut self, askers: &Askers<'_>) {
+        self.link = askers(self.asker).unwrap_or_default();
+    }
+
     /// Of this generation, and if `id` is given, this question of it.
     #[must_use]
     pub(crate) fn is(&self, generation: u64, id: &Id) -> bool {
-        self.generation == generation && self.id == *id
+        self.asker.1 == generation && self.id == *id
     }
 
     /// Of a generation before this one.
     #[must_use]
     pub(crate) fn is_before(&self, generation: u64) -> bool {
-        self.generation < generation
+        self.asker.1 < generation
     }
 
     /// What the client answered. Nobody's when the plugin's process has gone.
@@ -68,7 +99,8 @@ impl Link {
         let Some(client) = only_caller(state).filter(|client| client.answers(method)) else {
             return self.decline(state, id, &otherwise);
         };
-        let relayed = Relayed { link: self.me.clone(), generation: self.generation, id, otherwise };
+        let asker = (self.key, self.generation);
+        let relayed = Relayed { link: self.me.clone(), asker, id, otherwise };
         let params = params.map_or("", RawValue::get);
         if let Err(Relayed { id, otherwise, .. }) = client.ask(method, params, relayed) {
             self.decline(state, id, &otherwise);

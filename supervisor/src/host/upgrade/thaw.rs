@@ -279,6 +279,12 @@ impl Dispatcher {
 
     /// Calls are put back where they were, now that everybody is there who made one.
     fn fill(&mut self, unfilled: Vec<(Arc<Slot>, KeptRoute, Option<Unfilled>)>, clients: &Clients) {
+        let askers = |(key, generation)| {
+            self.live.get(&(key, generation)).map(|live| Arc::downgrade(&live.link))
+        };
+        for guest in clients.values().cloned().filter_map(Answer::guest) {
+            guest.find_askers(&askers);
+        }
         let mut clients = clients.clone();
         for live in self.live.values() {
             clients.insert(live.link.address(), live.link.clone());

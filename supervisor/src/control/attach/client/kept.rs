@@ -13,8 +13,9 @@ use tokio::sync::Notify;
 use super::super::budget::Budget;
 use super::{Client, Missed, NUMBERS, Out, Unwritten};
 use crate::host::upgrade::{Descriptors, Fd};
+use crate::host::{KeptRelayed, Relayed};
 
-/// A client, written down. Questions of the plugin that it has not answered stay behind.
+/// A client, written down.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) struct KeptClient {
     number: u64,
@@ -25,6 +26,8 @@ pub(in super::super) struct KeptClient {
     unwritten: Unwritten,
     open: usize,
     over: bool,
+    #[serde(default)]
+    asked: Vec<(i64, KeptRelayed)>,
     last_asked: i64,
     subscribing: Vec<(Id, Box<str>)>,
     missed: Missed,
@@ -47,6 +50,7 @@ impl Client {
             unwritten: out.unwritten.clone(),
             open: out.open,
             over: out.over,
+            asked: out.asked.iter().map(|(id, relayed)| (*id, relayed.kept())).collect(),
             last_asked: out.last_asked,
             subscribing: out.subscribing.clone(),
             missed: out.missed,
@@ -54,7 +58,7 @@ impl Client {
         })
     }
 
-    /// The client where it was.
+    /// The client where it was; its questions wait for [`Guest::find_askers`](crate::host::Guest::find_askers).
     ///
     /// # Errors
     /// Its descriptor is not there, or the runtime refuses it.
@@ -65,12 +69,14 @@ impl Client {
     ) -> io::Result<Self> {
         NUMBERS.fetch_max(kept.number + 1, Ordering::Relaxed);
         let stream = UnixStream::from_std(fds.take(kept.stream)?.into())?;
+        let asked = kept.asked.into_iter();
         let out = Out {
             writing: kept.unwritten.bytes.len().saturating_sub(kept.unwritten.written),
             bytes: kept.bytes,
             unwritten: kept.unwritten,
             open: kept.open,
             over: kept.over,
+            asked: asked.map(|(id, kept)| (id, Relayed::restore(kept))).collect(),
             last_asked: kept.last_asked,
             subscribing: kept.subscribing,
             missed: kept.missed,
