@@ -106,6 +106,10 @@ impl From<ClientError> for Trouble {
             }
             ClientError::Answered { data, .. } => {
                 let Some(data) = data else { return trouble };
+                // What was asked for goes on: what becomes of it is to be seen.
+                if data.class == "upgrade" {
+                    return trouble.help("outboard status");
+                }
                 match (data.nearest, data.ids.is_empty()) {
                     (Some(near), _) => trouble.help(format!("did you mean `{near}`?")),
                     (None, false) => trouble.cause(format!("there are: {}", data.ids.join(", "))),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use outboard_tests::bridge::Bridge;
 use outboard_tests::clock::wait_until;
 use outboard_tests::runtimes::bin;
 use outboard_tests::witness::{Ended, Later};
@@ -101,4 +102,53 @@ fn log_lines_come_once_and_the_watched_status_goes_on() {
     assert!(shown.iter().any(|line| line["generation"] == 3));
     let last = status.lines().pop().unwrap();
     assert_eq!(last["schema"], json!(1));
+}
+
+#[test]
+fn what_a_server_has_asked_of_its_client_is_answered_to_it_by_way_of_the_next_build() {
+    let world = World::new();
+    world.chaos_with(
+        "geo",
+        "on tools/call { ask sampling/createMessage {\"n\":1} }\nserve mcp",
+        "dialect = \"mcp\"\n[mcp.client_capabilities.sampling]",
+    );
+    let run = world.run();
+    run.active("geo");
+    run.socket("attach.sock");
+    let mut client = Bridge::start(&world, "", &["geo"]);
+    client.open_mcp(r#"{"sampling":{}}"#);
+    client.send("1", "tools/call", r#"{"name":"echo","arguments":{}}"#);
+    let question = client.hears("sampling/createMessage");
+    upgrade(&run);
+    client.write(&format!(
+        r#"{{"jsonrpc":"2.0","id":{},"result":{{"said":"yes"}}}}"#,
+        question["id"]
+    ));
+    assert_eq!(client.answer("1")["result"], json!({"said": "yes"}));
+    assert_eq!(run.plugin("geo")["generation"], 1);
+}
+
+#[test]
+fn who_waits_for_a_stop_is_told_that_it_goes_on_and_it_does() {
+    let world = World::new();
+    world.chaos_with("geo", "serve", "[stop]\ndrain = \"60s\"");
+    let run = world.run();
+    run.active("geo");
+    let mut client = run.attach("geo");
+    let open = client.send("hold", &json!({"gate": "later"}));
+    run.socket("control.sock");
+    let stopping = Following::start(&world, &["stop", "geo"]);
+    run.state("geo", "stopping");
+    upgrade(&run);
+    let Following { exit, stdout, stderr } = stopping;
+    assert_eq!(exit.get().code, Some(6));
+    assert_eq!(std::fs::read_to_string(stdout).unwrap(), "");
+    assert_eq!(
+        std::fs::read_to_string(stderr).unwrap(),
+        "error: the supervisor goes over to another build; what was asked for goes on\n  \
+         help: outboard status\n"
+    );
+    world.gates().open("later");
+    client.answer(open).unwrap();
+    run.state("geo", "registered");
 }
