@@ -145,7 +145,7 @@ fn who_waits_for_a_stop_is_told_that_it_goes_on_and_it_does() {
     assert_eq!(std::fs::read_to_string(stdout).unwrap(), "");
     assert_eq!(
         std::fs::read_to_string(stderr).unwrap(),
-        "error: the supervisor goes over to another build; what was asked for goes on\n  \
+        "error: the supervisor goes over to another build; what was asked for goes on\n\
          help: outboard status\n"
     );
     world.gates().open("later");
