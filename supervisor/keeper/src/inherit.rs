@@ -83,6 +83,9 @@ mod tests {
 
     #[test]
     fn each_descriptor_is_taken_once_and_there_is_one_inheritance() {
+        // Made first: a number that has been taken may be given out again by the kernel, to anybody in this process.
+        let left = memory_file(b"").expect("memory");
+        outlives_exec(left.as_fd(), true).expect("open");
         let file = memory_file(b"what is where").expect("memory");
         let number = file.as_raw_fd();
         std::mem::forget(file);
@@ -92,8 +95,6 @@ mod tests {
         assert!(inherited.take(number).is_err(), "taken already");
         assert!(inherited.take(1).is_err(), "a standard one");
         assert!(inherited.take(i32::MAX).is_err(), "not open");
-        let left = memory_file(b"").expect("memory");
-        outlives_exec(left.as_fd(), true).expect("open");
         let number = left.as_raw_fd();
         std::mem::forget(left);
         let taken = inherited.take(number).expect("left open");
