@@ -127,25 +127,30 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Blueprint<'_>> {
     from.0.is_empty().then_some(blueprint)
 }
 
-struct Writer(Vec<u8>);
+pub(crate) struct Writer(pub(crate) Vec<u8>);
 
 impl Writer {
-    fn number(&mut self, n: u64) {
+    pub(crate) fn number(&mut self, n: u64) {
         self.0.extend_from_slice(&n.to_le_bytes());
+    }
+
+    /// A number that is no less than 0, as those of processes and descriptors are.
+    pub(crate) fn signed(&mut self, n: i32) {
+        self.number(n.cast_unsigned().into());
     }
 
     fn text(&mut self, text: &CStr) {
         self.0.extend_from_slice(text.to_bytes_with_nul());
     }
 
-    fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Writer, T)) {
+    pub(crate) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Writer, T)) {
         self.number(value.is_some().into());
         if let Some(value) = value {
             write(self, value);
         }
     }
 
-    fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Writer, &T)) {
+    pub(crate) fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Writer, &T)) {
         self.number(items.len() as u64);
         for item in items {
             write(self, item);
@@ -153,16 +158,16 @@ impl Writer {
     }
 }
 
-struct Cursor<'a>(&'a [u8]);
+pub(crate) struct Cursor<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Cursor<'a> {
-    fn number(&mut self) -> Option<u64> {
+    pub(crate) fn number(&mut self) -> Option<u64> {
         let (eight, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(u64::from_le_bytes(*eight))
     }
 
-    fn narrow<T: TryFrom<u64>>(&mut self) -> Option<T> {
+    pub(crate) fn narrow<T: TryFrom<u64>>(&mut self) -> Option<T> {
         T::try_from(self.number()?).ok()
     }
 
@@ -173,7 +178,10 @@ impl<'a> Cursor<'a> {
     }
 
     /// The outer `None` is malformed, the inner one absent.
-    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+    pub(crate) fn option<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Option<T>> {
         match self.number()? {
             0 => Some(None),
             1 => read(self).map(Some),
@@ -181,7 +189,10 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    pub(crate) fn list<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let len = self.number()?;
         // No capacity by a number from outside: each item takes at least one byte.
         let mut items = Vec::new();

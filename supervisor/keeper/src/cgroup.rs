@@ -77,6 +77,15 @@ pub(crate) struct Leaf {
 }
 
 impl Leaf {
+    /// One that was made by the image before.
+    pub(crate) fn named(name: String) -> Leaf {
+        Leaf { name }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Sets its limits. Limits of controllers that are not enabled are passed over: which are is known from
     /// [`crate::Containment`], and whether that is acceptable is the brain's question.
     pub(crate) fn limit(&self, fleet: &Fleet, limits: &CgroupLimits) -> nix::Result<()> {

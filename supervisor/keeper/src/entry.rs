@@ -5,7 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::fcntl::{FcntlArg, fcntl};
 
+use crate::book::Book;
 use crate::cgroup::Fleet;
+use crate::inherit::Inheritance;
 use crate::protocol::{Malformed, SIZE, ToKeeper};
 use crate::reaper::RunMark;
 use crate::server;
@@ -14,7 +16,7 @@ use crate::sys::packet::{Take, is_seqpacket, receive};
 /// The keeper's `argv[0]`, and its name in process lists: `killall outboard` spares it.
 pub(crate) const ARGV0: &str = "obkeeper";
 
-/// `<descriptor>:<token>` of the socket to the brain.
+/// `<descriptor>:<token>` of the socket to the brain; `book:<descriptor>` in the image that a keeper executes.
 pub(crate) const VARIABLE: &str = "OUTBOARD_KEEPER";
 
 /// Becomes the keeper if this process was started to be it, and then never returns; else returns at once.
@@ -28,6 +30,9 @@ pub fn run_if_keeper() {
     crate::trial::run_if_actor();
     if let Some(invitation) = invitation() {
         server::serve(invitation);
+    }
+    if let Some(number) = value().as_deref().and_then(|value| value.strip_prefix(BOOK)) {
+        server::go_on(own_book(number));
     }
 }
 
@@ -44,11 +49,29 @@ pub(crate) fn invitation_text(fd: RawFd, token: [u8; 16]) -> String {
     format!("{fd}:{}", RunMark::from_bytes(token))
 }
 
-fn invitation() -> Option<Invitation> {
+pub(crate) fn book_text(fd: RawFd) -> String {
+    format!("{BOOK}{fd}")
+}
+
+const BOOK: &str = "book:";
+
+/// The variable's value, in a process of the keeper's name.
+fn value() -> Option<String> {
     if std::env::args_os().next()?.as_bytes() != ARGV0.as_bytes() {
         return None;
     }
-    let value = std::env::var(VARIABLE).ok()?;
+    std::env::var(VARIABLE).ok()
+}
+
+/// What this process wrote down before it executed this image: a sealed file that names its number.
+fn own_book(number: &str) -> Option<(Book, Inheritance)> {
+    let (bytes, inherited) = Inheritance::begin(number.parse().ok()?).ok()?;
+    let book = Book::decode(&bytes)?;
+    (book.pid == std::process::id()).then_some((book, inherited))
+}
+
+fn invitation() -> Option<Invitation> {
+    let value = value()?;
     let (fd, token) = value.split_once(':')?;
     let fd: RawFd = fd.parse().ok().filter(|&fd| fd > 2)?;
     let token: RunMark = token.parse().ok()?;

@@ -17,6 +17,7 @@
 //! | [`trial`] | tries what this machine can do, with throw-away processes |
 //! | [`inherit`] | what a process inherits from the image that ran in it before |
 //! | [`pidfd`] | signals that cannot reach the wrong process |
+//! | `book` | what goes over when the keeper executes another image of itself |
 //! | `protocol`, `blueprint` | messages between the two: fixed packets, and a sealed memfd for what is long |
 //! | `sys` | system calls; nearly all of the `unsafe` |
 //!
@@ -34,6 +35,7 @@ pub mod settings;
 pub mod trial;
 
 mod blueprint;
+mod book;
 mod brain;
 mod cgroup;
 mod extinguish;

@@ -21,6 +21,10 @@ pub enum Order {
     Kill { key: u64 },
     /// Answered by [`Report::Pong`] with the same number. Of several unanswered pings only the last is.
     Ping { n: u32 },
+    /// Execute this image (open at least as `O_PATH`) in the keeper's place, once nothing is being started, ended or
+    /// swept; until then the keeper goes on. It has to be the program that gives the order, or another of the same build.
+    /// Answered by [`Report::Reexecuted`] or [`Report::Kept`]; of several that wait only the last is carried out.
+    Reexec { image: OwnedFd },
 }
 
 /// Everything needed to start one plugin process.
@@ -169,6 +173,16 @@ pub enum Report {
     },
     Pong {
         n: u32,
+    },
+    /// The image that was ordered goes on as the keeper: same process, same children.
+    Reexecuted {
+        /// Major, minor, patch of the image.
+        version: [u16; 3],
+    },
+    /// The image that was ordered does not run; the keeper goes on as it was.
+    Kept {
+        /// Of `execveat(2)` or of what comes before it. `None`: the image does not read what this keeper writes down.
+        errno: Option<i32>,
     },
 }
 

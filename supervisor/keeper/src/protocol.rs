@@ -10,7 +10,21 @@ use crate::order::{ExitStatus, Rusage, Step};
 use crate::settings::Controllers;
 
 /// Raised when the meaning of a packet changes.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 3;
+
+/// The version of this build, which is that of the program around it.
+pub(crate) const BUILD: [u16; 3] = [
+    part(env!("CARGO_PKG_VERSION_MAJOR")),
+    part(env!("CARGO_PKG_VERSION_MINOR")),
+    part(env!("CARGO_PKG_VERSION_PATCH")),
+];
+
+const fn part(text: &str) -> u16 {
+    match u16::from_str_radix(text, 10) {
+        Ok(n) => n,
+        Err(_) => u16::MAX,
+    }
+}
 
 /// Bytes of a packet.
 pub(crate) const SIZE: usize = 64;
@@ -63,6 +77,11 @@ pub(crate) enum ToKeeper {
     Ping {
         n: u32,
     },
+    /// Beside it: the image to execute, which reads books of these versions.
+    Reexec {
+        oldest: u16,
+        newest: u16,
+    },
 }
 
 /// From the keeper.
@@ -105,6 +124,14 @@ pub(crate) enum FromKeeper {
     Pong {
         n: u32,
     },
+    /// The image that was ordered goes on; its version.
+    Reexecuted {
+        version: [u16; 3],
+    },
+    /// It was not executed, and the keeper goes on as it was. 0: the image does not read its book.
+    Kept {
+        errno: i32,
+    },
 }
 
 impl ToKeeper {
@@ -124,6 +151,9 @@ impl ToKeeper {
             ToKeeper::Terminate { key } => packet(3, key, [0; 6]),
             ToKeeper::Kill { key } => packet(4, key, [0; 6]),
             ToKeeper::Ping { n } => packet(5, 0, [n.into(), 0, 0, 0, 0, 0]),
+            ToKeeper::Reexec { oldest, newest } => {
+                packet(6, 0, [oldest.into(), newest.into(), 0, 0, 0, 0])
+            }
         }
     }
 
@@ -144,6 +174,7 @@ impl ToKeeper {
             3 => ToKeeper::Terminate { key },
             4 => ToKeeper::Kill { key },
             5 => ToKeeper::Ping { n: narrow(words[0])? },
+            6 => ToKeeper::Reexec { oldest: narrow(words[0])?, newest: narrow(words[1])? },
             _ => return Err(Malformed::Content),
         })
     }
@@ -184,6 +215,10 @@ impl FromKeeper {
             ),
             FromKeeper::Stray { pid } => packet(108, 0, [pid.into(), 0, 0, 0, 0, 0]),
             FromKeeper::Pong { n } => packet(109, 0, [n.into(), 0, 0, 0, 0, 0]),
+            FromKeeper::Reexecuted { version: [major, minor, patch] } => {
+                packet(110, 0, [major.into(), minor.into(), patch.into(), 0, 0, 0])
+            }
+            FromKeeper::Kept { errno } => packet(111, 0, [errno.into(), 0, 0, 0, 0, 0]),
         }
     }
 
@@ -223,6 +258,10 @@ impl FromKeeper {
             },
             108 => FromKeeper::Stray { pid: narrow(words[0])? },
             109 => FromKeeper::Pong { n: narrow(words[0])? },
+            110 => FromKeeper::Reexecuted {
+                version: [narrow(words[0])?, narrow(words[1])?, narrow(words[2])?],
+            },
+            111 => FromKeeper::Kept { errno: narrow(words[0])? },
             _ => return Err(Malformed::Content),
         })
     }
@@ -295,6 +334,7 @@ mod tests {
             ToKeeper::Terminate { key: 7 },
             ToKeeper::Kill { key: 8 },
             ToKeeper::Ping { n: u32::MAX },
+            ToKeeper::Reexec { oldest: 1, newest: u16::MAX },
         ] {
             assert_eq!(ToKeeper::decode(&order.encode()), Ok(order));
         }
@@ -324,6 +364,8 @@ mod tests {
             FromKeeper::Gone { key: 4, swept: 300, rusage, took: Duration::from_micros(1234) },
             FromKeeper::Stray { pid: 12 },
             FromKeeper::Pong { n: 0 },
+            FromKeeper::Reexecuted { version: [1, 22, 333] },
+            FromKeeper::Kept { errno: 13 },
         ];
         for &step in Step::ALL {
             reports.push(FromKeeper::SpawnFailed { key: 5, step, errno: 2 });

@@ -62,6 +62,18 @@ impl Dispatcher {
                 self.shared.recorder.supervisor("process.stray", json!({"pid": pid}));
             }
             Report::Pong { .. } => {}
+            Report::Reexecuted { version: [major, minor, patch] } => {
+                let pid = self.shared.keeper_info().pid;
+                let fields = json!({"pid": pid, "version": format!("{major}.{minor}.{patch}")});
+                self.shared.recorder.supervisor("keeper.reexecuted", fields);
+            }
+            Report::Kept { errno } => {
+                let why = match errno {
+                    Some(errno) => Report::errno_text(errno),
+                    None => "this build does not read what it writes down",
+                };
+                self.shared.recorder.supervisor("keeper.kept", json!({"message": why}));
+            }
         }
     }
 

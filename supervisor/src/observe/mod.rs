@@ -21,6 +21,8 @@ pub const EVENTS: &[&str] = &[
     "supervisor.stopped",
     "keeper.started",
     "keeper.died",
+    "keeper.reexecuted",
+    "keeper.kept",
     "plugin.registered",
     "plugin.removed",
     "plugin.asked",

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use super::launch;
 use crate::blueprint;
+use crate::book;
 use crate::error::KeeperError;
 use crate::order::{Order, Report, SpawnOrder, Step};
 use crate::pidfd::Pidfd;
@@ -118,6 +119,10 @@ impl Keeper {
             Order::Terminate { key } => Letter::plain(ToKeeper::Terminate { key }),
             Order::Kill { key } => Letter::plain(ToKeeper::Kill { key }),
             Order::Ping { n } => Letter::plain(ToKeeper::Ping { n }),
+            Order::Reexec { image } => {
+                let order = ToKeeper::Reexec { oldest: book::OLDEST, newest: book::VERSION };
+                Letter { fds: vec![image], ..Letter::plain(order) }
+            }
         };
         self.queue.push_back(letter);
         match self.flush() {
@@ -214,6 +219,8 @@ impl Keeper {
             }
             FromKeeper::Stray { pid } => Report::Stray { pid },
             FromKeeper::Pong { n } => Report::Pong { n },
+            FromKeeper::Reexecuted { version } => Report::Reexecuted { version },
+            FromKeeper::Kept { errno } => Report::Kept { errno: (errno != 0).then_some(errno) },
             FromKeeper::Ready { .. } | FromKeeper::Refused { .. } => {
                 return Err(invalid("a second greeting"));
             }

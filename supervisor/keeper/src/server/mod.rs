@@ -4,6 +4,7 @@
 //! `exec`), then one sweep pass, then reports. It decides nothing that an operator could want otherwise: what is here
 //! follows from orders and from deaths.
 
+mod again;
 mod child;
 mod end;
 mod outbox;
@@ -16,4 +17,4 @@ mod spawn;
 mod stock;
 mod sweep;
 
-pub(crate) use setup::{refuse_version, serve};
+pub(crate) use setup::{go_on, refuse_version, serve};

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signalfd::SignalFd;
 
+use super::again::Successor;
 use super::outbox::{Flushed, Outbox};
 use super::poller::{Poller, Source};
 use super::probe::Proven;
@@ -39,12 +40,14 @@ pub(super) struct Server {
     /// The time of this turn.
     pub(super) now: Instant,
     /// More ended children may wait to be reaped.
-    unreaped: bool,
+    pub(super) unreaped: bool,
     signals: SignalFd,
-    _brain: OwnedFd,
-    flushed: Flushed,
+    pub(super) brain: OwnedFd,
+    pub(super) flushed: Flushed,
     boosted: bool,
     pub(super) stock: Stock,
+    /// The image to be executed at the next quiet moment.
+    pub(super) successor: Option<Successor>,
 }
 
 /// Orders taken in one turn, and adoptees reaped: neither holds up the rest.
@@ -86,10 +89,11 @@ impl Server {
             now: now(),
             unreaped: false,
             signals,
-            _brain: brain,
+            brain,
             flushed: Flushed::All,
             boosted: false,
             stock: Stock::default(),
+            successor: None,
         })
     }
 
@@ -125,6 +129,7 @@ impl Server {
             }
             self.set_boost();
             self.report();
+            self.go_over_when_quiet();
             if nothing_else && self.stock.is_wanted() {
                 self.restock();
             }
@@ -145,7 +150,7 @@ impl Server {
         lingering.chain(crowded).chain(sweep).min()
     }
 
-    fn report(&mut self) {
+    pub(super) fn report(&mut self) {
         let flushed = self.outbox.flush(&self.socket);
         if flushed == Flushed::Closed {
             self.end();
@@ -186,6 +191,9 @@ impl Server {
                 Ok(ToKeeper::Terminate { key }) => self.terminate(key),
                 Ok(ToKeeper::Kill { key }) => self.kill(key),
                 Ok(ToKeeper::Ping { n }) => self.outbox.pong(n),
+                Ok(ToKeeper::Reexec { oldest, newest }) => {
+                    self.plan_succession(received.fds, oldest, newest);
+                }
                 // Not a brain of this version, whatever it is.
                 Ok(ToKeeper::Hello { .. }) | Err(_) => self.end(),
             }

@@ -1,5 +1,6 @@
 //! Becoming the keeper: what a process must be before it may have children.
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -13,7 +14,9 @@ use nix::unistd::setsid;
 
 use super::probe::prove;
 use super::run::Server;
+use crate::book::Book;
 use crate::entry::Invitation;
+use crate::inherit::Inheritance;
 use crate::order::Rlimit;
 use crate::protocol::FromKeeper;
 use crate::sys::kin::for_each_number;
@@ -25,8 +28,7 @@ use crate::sys::signals::{self, Disposition};
 const CANNOT_SERVE: i32 = 121;
 
 pub(crate) fn serve(invitation: Invitation) -> ! {
-    let mut threads = 0;
-    for_each_number("/proc/self/task", |_| threads += 1);
+    let threads = threads();
     if threads != 1 {
         // PR_SET_PDEATHSIG fires on the death of the spawning thread: with a second one it means nothing.
         send(&invitation.socket, &FromKeeper::Refused { threads }.encode(), &[]).ok();
@@ -39,6 +41,36 @@ pub(crate) fn serve(invitation: Invitation) -> ! {
     }
 }
 
+/// Goes on as the keeper that this process was before it executed this image.
+///
+/// Without a book it ends, and must not return: the program around it is not to run in a keeper's place. The brain sees
+/// the end and sweeps what is left.
+pub(crate) fn go_on(written: Option<(Book, Inheritance)>) -> ! {
+    let Some((book, inherited)) = written else { leave(CANNOT_SERVE) };
+    match prepare_again(book, inherited) {
+        Ok(server) => server.run(),
+        Err(_) => leave(CANNOT_SERVE),
+    }
+}
+
+/// What `exec` kept is set again where that costs nothing; descriptors and limits are as they were.
+fn prepare_again(book: Book, mut inherited: Inheritance) -> io::Result<Server> {
+    // First: plugins of the same user are there already.
+    set_non_dumpable()?;
+    if threads() != 1 {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    take_name_and_place()?;
+    let signals = take_signals()?;
+    Server::of_book(book, &mut inherited, signals)
+}
+
+fn threads() -> u32 {
+    let mut threads = 0;
+    for_each_number("/proc/self/task", |_| threads += 1);
+    threads
+}
+
 /// Says which version is spoken here, to a brain of another one.
 pub(crate) fn refuse_version(socket: BorrowedFd<'_>) -> ! {
     send(socket, &FromKeeper::Ready { cgroup_errno: 0 }.encode(), &[]).ok();
@@ -46,12 +78,7 @@ pub(crate) fn refuse_version(socket: BorrowedFd<'_>) -> ! {
 }
 
 fn prepare(invitation: Invitation) -> nix::Result<Server> {
-    prctl::set_name(c"obkeeper")?;
-    // Away from the terminal: its Ctrl-C is for the brain.
-    setsid().or_else(|e| if e == Errno::EPERM { Ok(nix::unistd::getpid()) } else { Err(e) })?;
-    // A stopped keeper wakes when the brain dies, and does its work. Never SIGKILL.
-    prctl::set_pdeathsig(Signal::SIGCONT)?;
-    become_subreaper()?;
+    take_name_and_place()?;
     set_non_dumpable()?;
     let signals = take_signals()?;
     let Invitation { socket, brain, run, fleet } = invitation;
@@ -68,6 +95,15 @@ fn prepare(invitation: Invitation) -> nix::Result<Server> {
     let server = Server::new(socket, brain, signals, run, fleet, inherited)?;
     server.greet(cgroup_errno)?;
     Ok(server)
+}
+
+fn take_name_and_place() -> nix::Result<()> {
+    prctl::set_name(c"obkeeper")?;
+    // Away from the terminal: its Ctrl-C is for the brain.
+    setsid().or_else(|e| if e == Errno::EPERM { Ok(nix::unistd::getpid()) } else { Err(e) })?;
+    // A stopped keeper wakes when the brain dies, and does its work. Never SIGKILL.
+    prctl::set_pdeathsig(Signal::SIGCONT)?;
+    become_subreaper()
 }
 
 /// Blocks every signal and gives each its default action: what is blocked does nothing here, and a child is born with

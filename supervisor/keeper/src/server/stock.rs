@@ -83,6 +83,13 @@ impl Stock {
         }
     }
 
+    /// Removes the leaves that are kept.
+    pub(super) fn clear(&mut self, proven: &Proven) {
+        for (leaf, _) in self.leaves.drain(..) {
+            leaf.remove(&proven.fleet);
+        }
+    }
+
     /// A stack for the child; `None` where children get a copy of the memory.
     pub(super) fn stack(&mut self) -> nix::Result<Option<Stack>> {
         match self.stacks.pop() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::run::{REAPED_AT_ONCE, Server};
 use super::slot::{Slots, Stage, Tally};
 use crate::blueprint::KEY_VARIABLE;
+use crate::book::{AdopteeEntry, SeenEntry};
 use crate::order::Orphans;
 use crate::protocol::FromKeeper;
 use crate::reaper::RunMark;
@@ -81,6 +82,37 @@ impl Sweeper {
 
     pub(super) fn has_remnants(&self) -> bool {
         self.remnant.is_some()
+    }
+
+    /// What is known of the living, for the image that goes on.
+    pub(super) fn entries(&self, slots: &Slots) -> (Vec<SeenEntry>, Vec<AdopteeEntry>) {
+        let seen = self.seen.iter().filter_map(|(&pid, seen)| {
+            let key = slots.get(seen.owner)?.key;
+            Some(SeenEntry { pid, start: seen.start, key })
+        });
+        let adoptees = self.adoptees.iter().map(|(&pid, &Adoptee { start, looks })| AdopteeEntry {
+            pid,
+            start,
+            looks,
+        });
+        (seen.collect(), adoptees.collect())
+    }
+
+    /// What the image before knew. Nobody was being swept.
+    pub(super) fn remember_entries(
+        &mut self,
+        seen: Vec<SeenEntry>,
+        adoptees: Vec<AdopteeEntry>,
+        slots: &Slots,
+    ) {
+        for SeenEntry { pid, start, key } in seen {
+            if let Some(owner) = slots.of_key(key) {
+                self.seen.insert(pid, Seen { start, owner, struck: false });
+            }
+        }
+        for AdopteeEntry { pid, start, looks } in adoptees {
+            self.adoptees.insert(pid, Adoptee { start, looks });
+        }
     }
 
     /// How long to wait before the next pass; `None` when none is needed.

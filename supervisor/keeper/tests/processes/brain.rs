@@ -7,7 +7,7 @@ use outboard_keeper::{ContainmentChoice, RunMark, become_subreaper};
 use crate::rig::{Rig, order};
 
 /// Arguments: containment, `mark` or an empty text, then `kind:count` for each plugin. `leak` forks a child that holds
-/// all descriptors and never executes.
+/// all descriptors and never executes; `again` has the keeper execute itself.
 pub fn run(args: &[String]) -> ! {
     become_subreaper().expect("subreaper");
     let choice = match args[0].as_str() {
@@ -34,6 +34,11 @@ pub fn run(args: &[String]) -> ! {
                     }
                 }
             }
+            continue;
+        }
+        if plugin == "again" {
+            let exe = std::fs::File::open("/proc/self/exe").expect("own file");
+            rig.send(outboard_keeper::Order::Reexec { image: exe.into() });
             continue;
         }
         let (kind, count) = plugin.split_once(':').expect("kind:count");

@@ -255,6 +255,9 @@ pub fn key_of(report: &Report) -> Option<u64> {
         | Report::SpawnFailed { key, .. }
         | Report::Died { key, .. }
         | Report::Gone { key, .. } => Some(*key),
-        Report::Stray { .. } | Report::Pong { .. } => None,
+        Report::Stray { .. }
+        | Report::Pong { .. }
+        | Report::Reexecuted { .. }
+        | Report::Kept { .. } => None,
     }
 }

@@ -112,6 +112,13 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
                 &f.text("message"),
             ),
         ),
+        "keeper.reexecuted" => (
+            Info,
+            format!("the keeper, pid {}, is outboard {} now too", f.text("pid"), f.text("version")),
+        ),
+        "keeper.kept" => {
+            (Warn, with("the keeper stays the build that it was", "", &f.text("message")))
+        }
         "plugin.registered" => (Info, "registered".to_owned()),
         "plugin.removed" => (Info, "removed".to_owned()),
         "plugin.asked" => (Info, format!("{} is wanted{}", f.text("what"), asked_by(event))),

@@ -399,6 +399,8 @@ fn every_event_has_words() {
         ("supervisor.started", json!({"version": "0.1.0", "pid": 7})),
         ("supervisor.stopping", json!({"by": "signal"})),
         ("keeper.died", json!({})),
+        ("keeper.reexecuted", json!({"pid": 7, "version": "0.2.0"})),
+        ("keeper.kept", json!({"message": "Exec format error"})),
         ("plugin.state", json!({"from": "active", "to": "failed", "reason": "exit 1"})),
         ("plugin.phase", json!({"phase": "first_byte"})),
         ("plugin.phase_extended", json!({"phase": "first_byte", "up_to_ms": 300_000})),

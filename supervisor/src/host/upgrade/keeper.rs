@@ -1,14 +1,20 @@
-//! The keeper's line, written down.
+//! The keeper's line, written down; and what is left to do about the keeper itself.
 
 use std::io;
 use std::path::PathBuf;
 
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use outboard_core::Time;
 use outboard_keeper::probe::Shortfall;
-use outboard_keeper::{Containment, Controllers, Keeper, KeeperParts, LetterParts, Level, RunMark};
+use outboard_keeper::{
+    Containment, Controllers, Keeper, KeeperParts, LetterParts, Level, Order, RunMark,
+};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{Descriptors, Fd, path_text};
+use crate::host::dispatch::Dispatcher;
 
 /// The keeper, and how far the talk with it has come.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,6 +49,21 @@ struct KeptContainment {
     #[serde(with = "path_text::option")]
     fleet: Option<PathBuf>,
     shortfall: Option<(u8, i32)>,
+}
+
+impl Dispatcher {
+    /// The keeper is to execute the image that runs here too. Whatever comes of it, it is reported.
+    pub(super) fn renew_keeper(&mut self) {
+        let Some(keeper) = &mut self.keeper else { return };
+        // The file that runs, whatever stands at its path by now.
+        let image = open("/proc/self/exe", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+        let ordered = image.map_err(|errno| errno.to_string()).and_then(|image| {
+            keeper.order(Order::Reexec { image }).map_err(|error| error.to_string())
+        });
+        if let Err(why) = ordered {
+            self.shared.recorder.supervisor("keeper.kept", json!({"message": why}));
+        }
+    }
 }
 
 impl KeptKeeper {

@@ -221,6 +221,9 @@ impl Rebuilt {
             }
         };
         shared.recorder.supervisor(event, fields);
+        if let Thaw::Upgraded = why {
+            dispatcher.renew_keeper();
+        }
         tokio::spawn(dispatcher.run());
         Ok(Supervisor { shared })
     }

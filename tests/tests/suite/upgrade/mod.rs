@@ -1,6 +1,7 @@
 //! `outboard upgrade`: another build goes on, with every plugin, every call and every attached client.
 
 mod frames;
+mod keeper;
 mod load;
 mod refused;
 mod shape;

@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod again;
 mod contain;
 mod deaths;
 mod figures;
@@ -32,6 +33,7 @@ pub const CASES: &[&[Case]] = &[
     stops::CASES,
     trees::CASES,
     deaths::CASES,
+    again::CASES,
     leftovers::CASES,
     contain::CASES,
     switches::CASES,
