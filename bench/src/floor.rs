@@ -15,7 +15,7 @@ pub(crate) fn dir() -> PathBuf {
 pub(crate) fn build() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("floor");
     std::fs::create_dir_all(dir()).expect("the target folder can be written");
-    for name in ["echo", "floor_rpc", "hold"] {
+    for name in ["echo", "floor_rpc", "hold", "trip"] {
         let built = Command::new("cc")
             .args(["-O2", "-o"])
             .arg(dir().join(name))
@@ -60,4 +60,23 @@ pub(crate) fn calls(n: u32, width: u32) -> Vec<Sample> {
         Sample::new(format!("floor {shape} p50"), "us", p50),
         Sample::new(format!("floor {shape} rate"), "/s", rate),
     ]
+}
+
+/// From the order to the first answer of `program` behind the smallest keeper that there can be, without a probe and with
+/// one; medians of `n` starts.
+pub(crate) fn trips(program: &Path, n: usize) -> Vec<Sample> {
+    let output = Command::new(dir().join("trip"))
+        .arg(program)
+        .arg(n.to_string())
+        .output()
+        .expect("the floor was built");
+    let text = String::from_utf8_lossy(&output.stdout);
+    // `kept p50=0.81ms`
+    let median = |way: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(way)?.strip_prefix(" p50="));
+        line.and_then(|line| line.strip_suffix("ms")?.parse().ok()).unwrap_or(f64::NAN)
+    };
+    ["kept", "probed"]
+        .map(|way| Sample::new(format!("{way} start p50"), "ms", median(way)))
+        .to_vec()
 }

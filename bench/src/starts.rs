@@ -26,6 +26,7 @@ pub(crate) fn measure() -> Vec<Sample> {
     let echo = beside("outboard-echo");
     let mut std_took: Vec<f64> = (0..STARTS).map(|_| with_std(&echo)).collect();
     let mut samples = vec![Sample::new("floor start p50", "ms", quantile(&mut std_took, 0.5))];
+    samples.extend(floor::trips(&echo, STARTS));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime can be made").block_on(async {
         let world = World::new();
