@@ -50,6 +50,9 @@ pub(super) struct Server {
     pub(super) successor: Option<Successor>,
 }
 
+/// Nothing has come for so long: what was started last has most likely been opened, and it is time to restock.
+const LULL: Duration = Duration::from_millis(3);
+
 /// Orders taken in one turn, and adoptees reaped: neither holds up the rest.
 const ORDERS_AT_ONCE: usize = 32;
 pub(super) const REAPED_AT_ONCE: usize = 64;
@@ -137,9 +140,10 @@ impl Server {
     }
 
     fn patience(&self) -> Option<Duration> {
-        if self.unreaped || self.stock.is_wanted() {
+        if self.unreaped {
             return Some(Duration::ZERO);
         }
+        let restock = self.stock.is_wanted().then_some(LULL);
         let lingering =
             self.ending.iter().filter_map(|&n| match self.slots.get(n)?.ending.as_ref()?.stage {
                 Stage::Linger { until } => Some(until.saturating_duration_since(self.now)),
@@ -147,7 +151,7 @@ impl Server {
             });
         let crowded = (self.flushed == Flushed::Crowded).then_some(CROWDED_PAUSE);
         let sweep = self.fleet.is_none().then(|| self.sweeper.pace()).flatten();
-        lingering.chain(crowded).chain(sweep).min()
+        lingering.chain(crowded).chain(sweep).chain(restock).min()
     }
 
     pub(super) fn report(&mut self) {

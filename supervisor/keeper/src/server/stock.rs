@@ -65,7 +65,7 @@ pub(super) struct Stock {
 }
 
 impl Stock {
-    /// A child has left for its program, and what it took is missing. While the program is loaded there is time.
+    /// A child has left for its program, and what it took is missing. It is made once the keeper has nothing to do.
     pub(super) fn want(&mut self) {
         self.wanted = self.leaves.len() < KEPT;
     }
