@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Route, StopReason, Unavailable};
 use crate::lifecycle::{Queued, Registered, Starting, State};
-use crate::plugin::{Common, Cx, Part, Wanted};
+use crate::plugin::{Common, Cx, Part, Run, Wanted};
 use crate::policy::{PluginId, Policy};
 use crate::snapshot::{Beside, Phase, Snapshot};
 use crate::swap::Swap;
@@ -174,6 +174,7 @@ impl Plugin {
             health_message,
             last_life: self.state.last_life(),
             phase: self.state.phase(),
+            start_took: self.state.run().and_then(Run::start_took),
             rung: self.state.rung(),
             next_try: self.state.next_try(),
             waiting_for: self.state.waiting_for().to_vec(),

@@ -124,6 +124,8 @@ pub(crate) enum Part {
 /// What is known of the living generation, from the order to spawn it on.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Run {
+    /// When it was ordered.
+    pub(crate) ordered: Option<Time>,
     pub(crate) pid: Option<u32>,
     /// Its last report of itself.
     pub(crate) said: Option<(Saying, Option<String>)>,
@@ -133,6 +135,13 @@ pub(crate) struct Run {
     pub(crate) opened: bool,
     /// Since when it has been active.
     pub(crate) active_since: Option<Time>,
+}
+
+impl Run {
+    /// From the order until it was active.
+    pub(crate) fn start_took(&self) -> Option<Duration> {
+        Some(self.active_since?.since(self.ordered?))
+    }
 }
 
 impl Common {

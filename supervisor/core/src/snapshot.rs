@@ -70,6 +70,8 @@ pub struct Snapshot {
     pub health_message: Option<String>,
     pub last_life: Option<Time>,
     pub phase: Option<Phase>,
+    /// How long its living generation took from the order until it was active.
+    pub start_took: Option<Duration>,
     pub rung: Option<Rung>,
     /// When a restart, a careful try or the end of a rung is due.
     pub next_try: Option<Time>,

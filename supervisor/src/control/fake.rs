@@ -247,6 +247,7 @@ pub(crate) fn active(id: &str, up_secs: u64) -> PluginView {
             last_failure: None,
             last_stop: None,
             finished: false,
+            start_took: None,
             half_open: false,
             next: None,
             swap: None,

@@ -271,6 +271,7 @@ impl Fleet {
                 last_failure: None,
                 last_stop: None,
                 finished: false,
+                start_took: None,
                 half_open: false,
                 next: None,
                 swap: None,

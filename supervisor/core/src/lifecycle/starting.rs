@@ -66,7 +66,8 @@ impl Starting {
         let timer =
             Timer::after(cx.now, p.stretched(p.policy.start.spawn_timeout, p.stretch.spawn));
         cx.emit(Effect::Spawn { generation: p.generation, version: p.version });
-        State::Starting(Self::Launched { run: Run::default(), stage: Stage::Spawn { timer } })
+        let run = Run { ordered: Some(cx.now), ..Run::default() };
+        State::Starting(Self::Launched { run, stage: Stage::Spawn { timer } })
     }
 
     pub(crate) fn step(self, p: &mut Common, event: Event, cx: &mut Cx<'_>) -> State {

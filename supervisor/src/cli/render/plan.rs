@@ -112,10 +112,16 @@ fn reason(step: &Step) -> String {
         }
         Action::InPlace => format!("{changes}; no restart"),
         Action::Swap => format!("{changes}; no call is lost"),
-        Action::Restart => match step.calls_wait {
-            true => format!("{changes}; new calls wait until it is back"),
-            false => format!("{changes}; calls meanwhile are refused"),
-        },
+        Action::Restart => {
+            let about =
+                step.start_ms.map(|ms| format!("about {}", span(Duration::from_millis(ms))));
+            match (step.calls_wait, about) {
+                (true, Some(about)) => format!("{changes}; new calls wait {about}"),
+                (true, None) => format!("{changes}; new calls wait until it is back"),
+                (false, Some(about)) => format!("{changes}; calls are refused for {about}"),
+                (false, None) => format!("{changes}; calls meanwhile are refused"),
+            }
+        }
         Action::Start if step.mended => format!("{file} is mended; it starts"),
         Action::Start => format!("{changes}; it starts"),
         Action::Stop => format!("{changes}; its calls finish first"),

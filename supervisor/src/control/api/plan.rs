@@ -60,6 +60,9 @@ pub struct Step {
     /// Calls that come while it restarts wait for it; else they are refused.
     #[serde(default)]
     pub calls_wait: bool,
+    /// How long the start of its living generation took: about so long a restart takes again.
+    #[serde(default)]
+    pub start_ms: Option<u64>,
 }
 
 /// What is to be done with one plugin, in the order in which plans show it.

@@ -47,6 +47,7 @@ fn step(step: &Step) -> api::Step {
         mended: step.mended,
         rests: step.rests,
         calls_wait: step.calls_wait,
+        start_ms: step.start_took.map(millis),
     }
 }
 

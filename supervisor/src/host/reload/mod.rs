@@ -90,6 +90,8 @@ pub struct Step {
     pub rests: bool,
     /// Calls that come while it restarts wait for it.
     pub calls_wait: bool,
+    /// How long the start of its living generation took, from the order until it was active.
+    pub start_took: Option<Duration>,
 }
 
 /// What a reload came to.

@@ -143,6 +143,7 @@ impl Dispatcher {
             changes: changes.into_iter().map(|(_, change)| change).collect(),
             held_for: held_for.map(|since| self.clock.now().since(since)),
             mended: refused,
+            start_took: seen.start_took,
             ..step(now, action)
         })
     }
@@ -177,6 +178,7 @@ fn step(manifest: &Manifest, action: Action) -> Step {
         mended: false,
         rests: manifest.policy.lazy || !manifest.policy.enabled,
         calls_wait: manifest.policy.while_restarting == WhileRestarting::Wait,
+        start_took: None,
     }
 }
 

@@ -25,6 +25,7 @@ fn step(id: &str, action: Action, changes: &[(&'static str, &str, &str)]) -> Ste
         mended: false,
         rests: false,
         calls_wait: true,
+        start_took: None,
     }
 }
 
@@ -53,7 +54,10 @@ fn planned(fake: Fake) -> Fake {
                 ),
                 Step { mended: true, ..step("mended", Action::Start, &[]) },
                 step("off", Action::Stop, &[("enabled", "true", "false")]),
-                step("postgres", Action::Restart, &[("process.env.PG_URL", "", "")]),
+                Step {
+                    start_took: Some(Duration::from_secs(1)),
+                    ..step("postgres", Action::Restart, &[("process.env.PG_URL", "", "")])
+                },
                 Step {
                     calls_wait: false,
                     ..step("refuses", Action::Restart, &[("dialect", "native", "mcp")])

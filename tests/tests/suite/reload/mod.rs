@@ -1,7 +1,9 @@
 //! `reload` over a table of edits: the plan that is expected, the plan that is seen, and what comes of it.
 
+mod applied;
+
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use outboard_tests::world::{Launch, Output, toml_text};
@@ -261,7 +263,7 @@ fn a_table_of_edits_gives_the_plans_that_it_says() {
     assert_eq!(bench.reload("a variable"), ["restart other calls.deadline process.env.A"]);
     write(".env", "FROM_DOTENV=secret-two\n");
     let said = bench.run.cli(&["reload", "--plan"]).code(0).stdout;
-    assert!(said.contains("~ restart   other  env A changed"), "{said}");
+    assert!(said.contains("~ restart   other  env A changed; new calls wait about "), "{said}");
     assert!(!said.contains("secret-"), "no value is said: {said}");
     assert_eq!(bench.reload("its value"), ["restart other process.env.A"]);
 
@@ -361,125 +363,4 @@ fn a_broken_file_holds_up_nobody_when_it_is_left_alone_or_was_broken_before() {
     assert_eq!(bench.generation("other"), 1);
     let unknown = bench.run.cli(&["reload", "--except", "othr"]).code(4);
     assert!(unknown.stderr.contains("did you mean `other`?"), "{}", unknown.stderr);
-}
-
-#[test]
-fn a_plugin_that_can_is_told_of_its_configuration_and_one_that_does_not_take_it_is_restarted() {
-    let world = World::new();
-    let opening =
-        "on initialize {\n reply {\"protocolVersion\":1,\"supports\":{\"configReload\":true}}\n}\n";
-    let takes = format!(
-        "{opening}on config/changed {{\n at told $params\n reply {{\"applied\":true}}\n}}\nserve"
-    );
-    let refuses = format!("{opening}on config/changed {{\n reply-error 7 no\n}}\nserve");
-    let text = |n: u32| format!("[config]\nn = {n}\n");
-    world.chaos_with("takes", &takes, &text(1));
-    world.chaos_with("refuses", &refuses, &text(1));
-    let run = world.run();
-    run.active("takes");
-    run.active("refuses");
-    world.chaos_with("takes", &takes, &text(2));
-    world.chaos_with("refuses", &refuses, &text(2));
-    let plan = run.cli(&["reload", "--plan", "--json"]).code(0).json()["plan"].take();
-    let told: Vec<_> = plan["steps"].as_array().unwrap().iter().map(|step| &step["told"]).collect();
-    assert_eq!(told, [true, true], "{plan}");
-    run.cli(&["reload"]).code(0);
-    let told = world.gates().report("told");
-    assert_eq!(told.text, "{\"config\":{\"n\":2},\"revision\":2}");
-    let answered = |id: &str| run.event(|event| event.is("config.answered", id));
-    assert_eq!(answered("takes").member("applied"), &json!(true));
-    assert_eq!(answered("refuses").member("applied"), &json!(false));
-    run.active_above("refuses", 1);
-    assert_eq!(run.plugin("takes")["generation"], 1);
-}
-
-#[test]
-fn a_revision_that_is_not_the_one_meant_is_a_conflict_with_the_newer_plan() {
-    let world = World::new();
-    let bench = Bench::new(&world);
-    let deadline = |span: &str| {
-        world.manifest("edited", &format!("{}calls.deadline = \"{span}\"\n", bench.base));
-    };
-    deadline("10s");
-    bench.run.cli(&["reload", "--if-revision", "1"]).code(0);
-    deadline("11s");
-    let late = bench.run.cli(&["reload", "--if-revision", "1"]).code(8);
-    assert!(late.stdout.contains("~ in place  edited  [calls] deadline 10s -> 11s"), "{late:?}");
-    assert!(late.stdout.contains("outboard reload --if-revision 2"), "{late:?}");
-    assert!(late.stderr.contains("revision 2 is in force"), "{late:?}");
-    bench.run.cli(&["reload", "--plan", "--if-revision", "1"]).code(8);
-    assert_eq!(bench.run.status()["supervisor"]["revision"], 2);
-    bench.run.cli(&["reload", "--if-revision", "2"]).code(0);
-}
-
-#[test]
-fn a_watched_folder_is_read_when_it_changes_and_a_half_written_file_waits_for_its_rest() {
-    let world = World::new();
-    let text = base(&world, "edited");
-    world.manifest("edited", &text);
-    let run = world.launch(&Launch { args: &["--watch"], ..Launch::default() });
-    run.active("edited");
-    let path = world.manifests().join("edited.toml");
-    let mut seq = run.events().last().unwrap().seq;
-    let mut next = |name: &str| {
-        let event = run.event_after(seq, |event| event.event.starts_with("config."));
-        seq = event.seq;
-        assert_eq!(event.event, name, "{event}");
-        event
-    };
-    // An editor that writes beside the file and renames.
-    let beside = world.manifests().join(".edited.toml.tmp");
-    fs::write(&beside, format!("{text}calls.deadline = \"10s\"\n")).unwrap();
-    fs::rename(&beside, &path).unwrap();
-    let applied = next("config.applied");
-    assert_eq!(applied.member("by"), &json!({"via": "watch"}));
-    assert_eq!(applied.member("changed"), &json!(["edited"]));
-    // One that has not finished is refused, and read again with its next write.
-    fs::write(&path, &text[..30]).unwrap();
-    next("config.rejected");
-    fs::write(&path, format!("{text}calls.deadline = \"12s\"\n")).unwrap();
-    assert_eq!(next("config.applied").number("revision"), 3);
-    world.manifest("new", &base(&world, "new"));
-    assert_eq!(next("config.applied").member("added"), &json!(["new"]));
-    run.active("new");
-    // Touched and not changed: no news.
-    world.manifest("new", &base(&world, "new"));
-    fs::remove_file(world.manifests().join("new.toml")).unwrap();
-    assert_eq!(next("config.applied").member("removed"), &json!(["new"]));
-}
-
-#[test]
-fn whoever_changes_what_is_wanted_is_told() {
-    let world = World::new();
-    world.chaos("geo", "serve");
-    let run = world.run();
-    run.active("geo");
-    let uid = fs::metadata(world.folder()).unwrap().uid();
-    run.cli(&["stop", "geo"]).code(0);
-    run.control("start", &json!({"ids": ["geo"]})).unwrap();
-    run.cli(&["reload"]).code(0);
-    run.event(|event| event.event == "config.applied");
-    let seq = run.events().last().unwrap().seq;
-    run.signal(libc::SIGHUP);
-    run.event_after(seq, |event| event.event == "config.applied");
-    let by: Vec<(String, Value)> = run
-        .events()
-        .iter()
-        .filter(|event| event.fields.contains_key("by"))
-        .map(|event| {
-            let by = event.member("by");
-            assert!(by["via"] == "signal" || by["uid"] == uid && by["pid"].is_u64(), "{event}");
-            (format!("{} {}", event.event, event.text("what")), by["via"].clone())
-        })
-        .collect();
-    let expected = [
-        ("plugin.asked stop", "cli"),
-        ("plugin.asked start", "api"),
-        ("config.applied ", "cli"),
-        ("config.applied ", "signal"),
-    ];
-    assert_eq!(by, expected.map(|(what, via)| (what.to_owned(), json!(via))));
-    run.stop();
-    let stopping = run.event(|event| event.event == "supervisor.stopping");
-    assert_eq!(stopping.member("by"), &json!({"via": "signal"}));
 }
