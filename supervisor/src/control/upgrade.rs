@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::mpsc;
 
 use super::attach::{KeptAttach, Leaving, Waiting};
 use super::socket::{BindError, BoundSocket};
 use super::{AttachServer, ControlServer};
-use crate::host::Supervisor;
 pub use crate::host::upgrade::VERB;
 use crate::host::upgrade::{
     Beside, Descriptors, Fd, Frozen, Granted, Image, Rebuilt, Refused, Rehearsed, Request, Thaw,
     Unreadable, VERSION, path_text, rehearse, take_image,
 };
+use crate::host::{EventRecord, Supervisor};
 
 /// A bound socket, written down.
 #[derive(Debug, Serialize, Deserialize)]
@@ -187,17 +188,26 @@ impl Handover {
     ///
     /// # Errors
     /// Something is missing that the image before should have left open; then there is no supervisor any more.
-    pub fn go_on(self) -> Result<(Supervisor, ControlServer, AttachServer), HandoverError> {
+    pub fn go_on(self) -> Result<Resumed, HandoverError> {
         let Self { rebuilt, sockets, mut fds, still_here } = self;
         let Sockets { control, attach } = sockets;
         let waiting: Waiting = attach.back(&mut fds)?;
         let why = still_here.as_deref().map_or(Thaw::Upgraded, Thaw::StillHere);
-        let supervisor = rebuilt.thaw(&mut fds, &waiting.clients(), why)?;
+        let (supervisor, events) = rebuilt.thaw(&mut fds, &waiting.clients(), why)?;
         let control = Arc::new(BoundSocket::go_on(control, &mut fds)?);
         let control = ControlServer::serve(control, supervisor.clone())?;
         let attach = waiting.serve(&supervisor)?;
-        Ok((supervisor, control, attach))
+        Ok(Resumed { supervisor, events, control, attach })
     }
+}
+
+/// A supervisor that goes on in this image.
+pub struct Resumed {
+    pub supervisor: Supervisor,
+    /// From the one on that says so.
+    pub events: Receiver<Arc<EventRecord>>,
+    pub control: ControlServer,
+    pub attach: AttachServer,
 }
 
 /// Why this image cannot go on where another stopped.

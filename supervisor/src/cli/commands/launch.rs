@@ -1,11 +1,13 @@
 //! `outboard run`: be the supervisor.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 use outboard_manifest::{Manifest, Set};
 use tokio::signal::unix::SignalKind;
+use tokio::sync::broadcast::Receiver;
 
 use super::run::{Plan, Supervised, listen, supervise};
 use super::{Ended, runtime};
@@ -16,11 +18,11 @@ use crate::cli::render::run::Expected;
 use crate::cli::trouble::Trouble;
 use crate::control::attach::Attached;
 use crate::control::socket::BindError;
-use crate::control::upgrade::{Handover, HandoverError, Leave, grant};
+use crate::control::upgrade::{Handover, HandoverError, Leave, Resumed, grant};
 use crate::control::{AttachServer, ControlServer};
 use crate::host::upgrade::Frozen;
 use crate::host::{
-    By, End, ReloadError, ReloadRequest, StartError, StateDirError, Supervisor, Via,
+    By, End, EventRecord, ReloadError, ReloadRequest, StartError, StateDirError, Supervisor, Via,
 };
 
 /// Is the supervisor, from its start or from where another image stopped, until it ends or another image goes on.
@@ -65,6 +67,8 @@ enum Left {
 /// A supervisor and its sockets.
 struct Up {
     supervisor: Supervisor,
+    /// From its first one on.
+    events: Receiver<Arc<EventRecord>>,
     control: ControlServer,
     attach: AttachServer,
     expected: Expected,
@@ -85,11 +89,12 @@ async fn serve(
         Begin::GoOn(handover) => {
             let watches = handover.watches();
             let expected = expected(handover.manifests());
-            let (supervisor, control, attach) = handover.go_on().map_err(no_handover)?;
-            Up { supervisor, control, attach, expected, watches, fresh: false }
+            let Resumed { supervisor, events, control, attach } =
+                handover.go_on().map_err(no_handover)?;
+            Up { supervisor, events, control, attach, expected, watches, fresh: false }
         }
     };
-    let Up { supervisor, mut control, attach, expected, watches, mut fresh } = up;
+    let Up { supervisor, mut events, mut control, attach, expected, watches, mut fresh } = up;
     let reloading = tokio::spawn(reload_on_hangup(supervisor.clone()));
     let watching = (args.watch || watches).then(|| tokio::spawn(watch(supervisor.clone())));
     let lingering = args.linger.map(|linger| {
@@ -107,7 +112,7 @@ async fn serve(
         };
         let granted = grant(&supervisor, &leave, &mut requests);
         let stopped = stopped(&supervisor);
-        match supervise(&supervisor, &plan, begin, stopped, granted, screen).await {
+        match supervise(&supervisor, &plan, events, begin, stopped, granted, screen).await {
             Ok(Supervised::Ended(exit)) => break Ok(Left::Over(exit)),
             Err(trouble) => break Err(trouble),
             Ok(Supervised::Granted) => {}
@@ -118,6 +123,7 @@ async fn serve(
         match leave.everything(&supervisor).await {
             Ok(frozen) => return Ok(Left::To(frozen)),
             Err(why) => {
+                events = supervisor.subscribe();
                 let fields = serde_json::json!({"message": why});
                 supervisor.record("supervisor.upgrade_failed", fields);
                 // Nobody else unblocks this one: it is heard already.
@@ -158,12 +164,13 @@ async fn start(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Result<Up, Tr
         .adopt_orphans(true)
         .start()
         .map_err(no_start)?;
+    let events = supervisor.subscribe();
     let expected = expected(set.manifests.iter());
     supervisor.register(set.manifests, set.refused).await;
     // Served before the first plugin starts: who waits for a plugin can ask from the first moment on.
     let control = ControlServer::start(dir, supervisor.clone()).map_err(no_socket)?;
     let attach = AttachServer::start(dir, supervisor.clone()).map_err(no_socket)?;
-    Ok(Up { supervisor, control, attach, expected, watches, fresh: true })
+    Ok(Up { supervisor, events, control, attach, expected, watches, fresh: true })
 }
 
 /// SIGHUP reads the manifests again. What came of it is an event: `config.applied`, or `config.rejected` with every error.

@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::sys::signal::{SigSet, Signal as Number, raise};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::cli::args::{Output, RunArgs};
@@ -20,7 +22,7 @@ use crate::cli::trouble::Trouble;
 use crate::control::Backend;
 use crate::control::api::{Change, State};
 use crate::control::convert::{self, Clocks};
-use crate::host::{By, Outcome, Via};
+use crate::host::{By, EventRecord, Outcome, Via};
 
 /// How often a long start or stop is looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -78,7 +80,8 @@ pub(super) enum Supervised {
 
 /// Shows a supervisor that has been started in this process, and ends it when told so.
 ///
-/// `begin` starts the plugins; it is called once everything is listened to, so that no event is missed. `stopped`
+/// `events` begin where this supervisor began, here or in the image before. `begin` starts the plugins; it is called once
+/// everything is listened to, so that nothing is missed. `stopped`
 /// resolves when the supervisor has ended, whoever ended it, with what was wrong if it had to; `granted`, when another
 /// image is to go on.
 ///
@@ -89,13 +92,14 @@ pub(super) enum Supervised {
 pub(super) async fn supervise<B: Backend>(
     backend: &B,
     plan: &Plan,
+    mut events: Receiver<Arc<EventRecord>>,
     begin: impl FnOnce(),
     stopped: impl Future<Output = Result<(), Trouble>>,
     granted: impl Future<Output = ()>,
     screen: &mut Screen,
 ) -> Result<Supervised, Trouble> {
     let mut signals = Signals::new()?;
-    let (mut events, mut lines) = (backend.subscribe_events(), backend.subscribe_logs());
+    let mut lines = backend.subscribe_logs();
     let began = Timestamp::now();
     let status = convert::status(&backend.view(), began);
     let mut shown = RunScreen::new(plan.mode, &status, &plan.expected, began);

@@ -16,7 +16,7 @@ use crate::cli::exit::Exit;
 use crate::cli::render::Screen;
 use crate::cli::render::run::{Expected, Mode};
 use crate::cli::trouble::Trouble;
-use crate::control::ControlServer;
+use crate::control::{Backend, ControlServer};
 use crate::control::fake::{self, Fake, active, failed, outcome, registered};
 use crate::host::{Dossier, Ended, LogSource};
 
@@ -319,7 +319,16 @@ async fn run_until(plan: Plan, states: &[&str]) -> (Result<Exit, Trouble>, Strin
             from = to;
         }
     };
-    let exit = supervise(&fake, &plan, begin, stopped, std::future::pending(), &mut screen).await;
+    let exit = supervise(
+        &fake,
+        &plan,
+        fake.subscribe_events(),
+        begin,
+        stopped,
+        std::future::pending(),
+        &mut screen,
+    )
+    .await;
     let exit = exit.map(|supervised| match supervised {
         Supervised::Ended(exit) => exit,
         Supervised::Granted => panic!("nobody granted anything"),
@@ -356,9 +365,16 @@ async fn once_active_does_not_wait_for_ever() {
 async fn a_supervisor_that_somebody_else_ended_is_no_failure() {
     let fake = Fake::new(vec![active("geo", 1)]);
     let (mut screen, printed) = Screen::for_test(100, false);
-    let exit =
-        supervise(&fake, &plan(None), || {}, async { Ok(()) }, std::future::pending(), &mut screen)
-            .await;
+    let exit = supervise(
+        &fake,
+        &plan(None),
+        fake.subscribe_events(),
+        || {},
+        async { Ok(()) },
+        std::future::pending(),
+        &mut screen,
+    )
+    .await;
     assert_eq!(exit, Ok(Supervised::Ended(Exit::Done)));
     assert!(printed.text().ends_with("outboard has ended.\n"), "{}", printed.text());
 }
@@ -368,8 +384,16 @@ async fn a_supervisor_that_had_to_end_says_so() {
     let fake = Fake::new(vec![active("geo", 1)]);
     let (mut screen, _) = Screen::for_test(100, false);
     let lost = async { Err(Trouble::new(Exit::Unavailable, "the keeper died three times")) };
-    let exit =
-        supervise(&fake, &plan(None), || {}, lost, std::future::pending(), &mut screen).await;
+    let exit = supervise(
+        &fake,
+        &plan(None),
+        fake.subscribe_events(),
+        || {},
+        lost,
+        std::future::pending(),
+        &mut screen,
+    )
+    .await;
     assert_eq!(exit.unwrap_err().exit, Exit::Unavailable);
 }
 

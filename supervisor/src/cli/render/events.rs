@@ -135,7 +135,12 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
             (Info, with(&format!("spawned pid {}", f.text("pid")), "", &f.words("command")))
         }
         "plugin.opened" => (Info, opened(event).unwrap_or_else(|| "handshake answered".to_owned())),
-        "plugin.exited" => (Warn, f.exit().map_or_else(|| "ended".to_owned(), |end| exit(&end))),
+        // Whether it was to end is told by what comes before, or by the failure that comes after.
+        "plugin.exited" => match f.exit() {
+            Some(end) if end.code == Some(0) => (Info, exit(&end)),
+            Some(end) => (Warn, exit(&end)),
+            None => (Warn, "ended".to_owned()),
+        },
         "plugin.failure" => (Error, failure(event)),
         "plugin.swept" => {
             (Warn, format!("it left {}, killed now", count(f.number("n"), "process", "processes")))

@@ -37,12 +37,14 @@ impl Supervisor {
         let folders = folders(&self.shared.sources);
         let mut watch = Watch::new(&folders)?;
         loop {
+            // Before the first change too: something may have changed before the watch stood, at a start or while one build
+            // took over from another.
+            let request = || ReloadRequest::apply(By::own(Via::Watch));
+            while let Err(ReloadError::Conflict { .. }) = self.reload(request()).await {}
             let lost = watch.burst().await?;
             if lost {
                 watch = watch_again(&folders).await?;
             }
-            let request = || ReloadRequest::apply(By::own(Via::Watch));
-            while let Err(ReloadError::Conflict { .. }) = self.reload(request()).await {}
         }
     }
 }

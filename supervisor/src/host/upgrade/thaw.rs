@@ -12,6 +12,7 @@ use outboard_keeper::reaper::Record;
 use outboard_keeper::{ContainmentChoice, RunMark};
 use outboard_manifest::{Manifest, Problem, Settings, Texts};
 use serde_json::json;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::watch;
 
 use super::image::{Image, Unreadable, VERSION};
@@ -34,6 +35,7 @@ use crate::host::sink::{Rotation, Sink};
 use crate::host::slot::{Slot, Ways};
 use crate::host::state_dir::StateDir;
 use crate::host::supervisor::Supervisor;
+use crate::host::view::EventRecord;
 use crate::host::waiters::Waiters;
 
 /// A supervisor that could go on: all that does not need its descriptors.
@@ -95,7 +97,7 @@ impl Rebuilt {
 
     /// The supervisor, where it was. `upgraded`: it is another image that goes on, and not the one that stopped.
     ///
-    /// Must be called within the runtime, on its one thread.
+    /// Must be called within the runtime, on its one thread. The events begin with the one that says so.
     ///
     /// # Errors
     /// A descriptor is missing, or no thread is to be had: then there is no supervisor any more.
@@ -104,7 +106,7 @@ impl Rebuilt {
         fds: &mut Descriptors,
         clients: &Clients,
         why: Thaw<'_>,
-    ) -> io::Result<Supervisor> {
+    ) -> io::Result<(Supervisor, Receiver<Arc<EventRecord>>)> {
         let Self { version, state, run, manifests, settings } = self;
         if state.pid != std::process::id() {
             return Err(io::Error::other("the state is that of another process"));
@@ -220,12 +222,13 @@ impl Rebuilt {
                 "supervisor.upgrade_failed"
             }
         };
+        let events = shared.recorder.journal.listen();
         shared.recorder.supervisor(event, fields);
         if let Thaw::Upgraded = why {
             dispatcher.renew_keeper();
         }
         tokio::spawn(dispatcher.run());
-        Ok(Supervisor { shared })
+        Ok((Supervisor { shared }, events))
     }
 }
 

@@ -129,3 +129,18 @@ fn whoever_changes_what_is_wanted_is_told() {
     let stopping = run.event(|event| event.event == "supervisor.stopping");
     assert_eq!(stopping.member("by"), &json!({"via": "signal"}));
 }
+
+#[test]
+fn what_changed_while_one_build_took_over_from_another_is_applied() {
+    let world = World::new();
+    let text = base(&world, "edited");
+    world.manifest("edited", &text);
+    let run = world.launch(&Launch { args: &["--watch"], ..Launch::default() });
+    run.active("edited");
+    // The burst is not over when the build that saw it goes.
+    world.manifest("edited", &format!("{text}calls.deadline = \"10s\"\n"));
+    run.cli(&["upgrade"]).code(0);
+    let applied = run.event(|event| event.event == "config.applied");
+    assert_eq!(applied.member("changed"), &json!(["edited"]));
+    run.printed(|text| text.contains(" goes on as "));
+}
