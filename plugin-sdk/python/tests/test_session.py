@@ -334,6 +334,29 @@ def test_a_blocking_call_of_a_cancelled_call_is_given_up() -> None:
         assert cancelled.value.code == -32800
 
 
+def test_the_end_of_the_host_ends_what_waits_for_it() -> None:
+    plugin = Plugin("p")
+    asked = threading.Event()
+    plugin.method("sync", lambda params, call: call.host.call_sync("never", "answers"))
+
+    @plugin.method("async")
+    async def ask(params: Any, call: Call) -> Any:
+        return await call.host.call("never", "answers")
+
+    class Silent(FakeHost):
+        def _host_request(self, request: Any) -> None:
+            self.called.append(request)
+            if len(self.called) == 2:
+                asked.set()
+
+    with Silent(plugin) as host:
+        calls = [host.start("sync"), host.start("async")]
+        assert asked.wait(10)
+    for call in calls:
+        with pytest.raises(PluginError, match="the host has gone"):
+            call.result()
+
+
 def test_blocking_the_event_loop_is_refused() -> None:
     plugin = Plugin("p")
 

@@ -72,7 +72,7 @@ class _Reader:
         except RuntimeError:
             return  # The loop is closed.
         try:
-            self._loop.call_soon_threadsafe(self._session.end)
+            self._loop.call_soon_threadsafe(self._session.unplugged)
         except RuntimeError:
             pass
 

@@ -83,6 +83,11 @@ class Session:
             else:
                 self._junk()
 
+    def unplugged(self) -> None:
+        """Stdin has ended: what was asked of the host will not be answered any more."""
+        self._plugin.host._end()
+        self.end()
+
     def end(self) -> None:
         """No more will be asked: stdin has ended, or SIGTERM came."""
         if not self._ending and not self.over.is_set():
