@@ -1,0 +1,3 @@
+module outboard.example/outboard
+
+go 1.22
