@@ -1,0 +1,45 @@
+// Command checked is what plugin-sdk/checks holds against the protocol: a plugin that uses everything.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log"
+	"time"
+
+	"outboard.example/outboard"
+)
+
+func main() {
+	p := outboard.New("checked", "1.0.0")
+	p.Handle("echo", func(_ context.Context, in json.RawMessage) (any, error) { return in, nil })
+	p.Handle("add", outboard.Typed(add), outboard.Timeout(2*time.Second), outboard.Schemas(`{"type":"object"}`, ""))
+	p.Handle("slow", slow)
+	p.Handle("count", outboard.Typed(count))
+	p.OnConfig(func(context.Context, json.RawMessage) error { return nil })
+	p.OnDrain(func(context.Context) error { return nil })
+	p.OnShutdown(func(context.Context) error {
+		log.Print("farewell")
+		return nil
+	})
+	p.Run()
+}
+
+func add(_ context.Context, in struct{ A, B *int }) (int, error) {
+	if in.A == nil || in.B == nil {
+		return 0, outboard.Errorf(outboard.CodeInvalidParams, "a and b are needed")
+	}
+	return *in.A + *in.B, nil
+}
+
+func slow(ctx context.Context, _ json.RawMessage) (any, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func count(ctx context.Context, in struct{ To int }) (int, error) {
+	for done := 1; done <= in.To; done++ {
+		outboard.CallFrom(ctx).Progress(float64(done), float64(in.To), "")
+	}
+	return in.To, nil
+}

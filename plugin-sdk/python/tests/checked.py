@@ -1,0 +1,39 @@
+"""What `plugin-sdk/checks` holds against the protocol: a plugin that uses everything."""
+
+import asyncio
+from dataclasses import dataclass
+
+from outboard_plugin import Call, Plugin
+
+plugin = Plugin("checked", "1.0.0")
+plugin.method("echo", lambda params: params)
+plugin.on_config(lambda: None)
+plugin.on_drain(lambda: None)
+plugin.on_shutdown(lambda: print("farewell"))
+
+
+@dataclass
+class Sum:
+    a: int
+    b: int
+
+
+@plugin.method(timeout=2)
+def add(params: Sum) -> int:
+    return params.a + params.b
+
+
+@plugin.method
+async def slow() -> None:
+    await asyncio.Event().wait()
+
+
+@plugin.method
+async def count(params: dict[str, int], call: Call) -> int:
+    for done in range(params.get("to", 0)):
+        call.progress(done + 1, params["to"])
+        await asyncio.sleep(0)
+    return params.get("to", 0)
+
+
+plugin.run()

@@ -1,0 +1,27 @@
+/** What `plugin-sdk/checks` holds against the protocol: a plugin that uses everything. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Plugin } from "../src/index.js";
+
+function sum(value: unknown): { a: number; b: number } {
+  const { a, b } = value as { a: unknown; b: unknown };
+  if (!Number.isInteger(a) || !Number.isInteger(b)) throw new TypeError("a and b are integers");
+  return { a: a as number, b: b as number };
+}
+
+await new Plugin("checked", "1.0.0")
+  .method("echo", (params) => params)
+  .method("add", { parse: sum, timeoutMs: 2000, params: { type: "object" } }, ({ a, b }) => a + b)
+  .method("slow", (_, { signal }) => sleep(600_000, undefined, { signal }))
+  .method("count", async ({ to = 0 }, call) => {
+    for (let done = 1; done <= to; done += 1) {
+      call.progress(done, to);
+      await sleep(0);
+    }
+    return to;
+  })
+  .onConfig(() => undefined)
+  .onDrain(() => undefined)
+  .onShutdown(() => console.log("farewell"))
+  .run();
