@@ -9,7 +9,8 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 #: Seconds that a check waits unless the protocol says how long. Generous: it only keeps a broken plugin from hanging.
 LONG = 30.0
@@ -98,7 +99,13 @@ class Peer:
             "hostInfo": {"name": "checks", "version": "0"},
             "plugin": {"id": "checked", "instance": "checked-0", "generation": 1},
             "config": {},
-            "capabilities": {"call": [], "publish": [], "events": True, "log": True, "progress": True},
+            "capabilities": {
+                "call": [],
+                "publish": [],
+                "events": True,
+                "log": True,
+                "progress": True,
+            },
             "limits": {"maxFrameBytes": 16 << 20, "maxHostFrameBytes": 8 << 20, "maxDepth": 128},
             **params,
         }

@@ -88,7 +88,9 @@ class Checks:
         peer.notify("no/such")
         peer.notify("$/nope")
         peer.notify("$/cancel", {"id": 4711, "reason": "caller"})
-        peer.notify("event", {"topic": "x", "seq": 1, "source": "y", "timeMs": 1, "missed": 0, "data": 1})
+        peer.notify(
+            "event", {"topic": "x", "seq": 1, "source": "y", "timeMs": 1, "missed": 0, "data": 1}
+        )
         peer.send(b'{"jsonrpc":"2.0","id":99,"result":{}}\n')
         self.assertTrue(peer.quiet())
         self.assertTrue(peer.lives())
@@ -168,7 +170,7 @@ class Checks:
 
     def test_c31_what_is_not_json(self) -> None:
         peer = self.opened()
-        peer.send(b"not json\n{\"half\n")
+        peer.send(b'not json\n{"half\n')
         self.assertTrue(peer.lives())
 
     def test_c32_a_call_is_cancelled(self) -> None:
@@ -220,7 +222,12 @@ class Checks:
         environ = {**os.environ, **ENV}
         environ.pop("OUTBOARD_PROTOCOL", None)
         ended = subprocess.run(
-            self.command, stdin=terminal, capture_output=True, env=environ, timeout=LONG, check=False
+            self.command,
+            stdin=terminal,
+            capture_output=True,
+            env=environ,
+            timeout=LONG,
+            check=False,
         )
         os.close(main)
         os.close(terminal)

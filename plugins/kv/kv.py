@@ -46,7 +46,9 @@ class Store:
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
+        )
 
     def run(self, sql: str, *args: Any) -> list[Any]:
         with self._lock:
@@ -66,7 +68,9 @@ store: Store
 def start() -> None:
     global store
     store = Store(plugin.config.path)
-    log.info("%s is open", plugin.config.path, extra={"keys": store.run("SELECT count(*) FROM kv")[0][0]})
+    log.info(
+        "%s is open", plugin.config.path, extra={"keys": store.run("SELECT count(*) FROM kv")[0][0]}
+    )
 
 
 @plugin.on_config
@@ -92,7 +96,9 @@ def set_(params: Entry) -> None:
     """Sets a key, or changes its value."""
     text = json.dumps(params.value)
     if len(text) > plugin.config.max_value:
-        raise InvalidParams(f"the value has {len(text)} bytes; {plugin.config.max_value} are allowed")
+        raise InvalidParams(
+            f"the value has {len(text)} bytes; {plugin.config.max_value} are allowed"
+        )
     store.run("INSERT OR REPLACE INTO kv VALUES (?, ?)", params.key, text)
     announce(params.key)
 
@@ -110,7 +116,9 @@ def delete(params: Key) -> bool:
 def list_(params: Listing) -> list[str]:
     """The keys that begin with a prefix, in order."""
     pattern = "".join(f"[{c}]" if c in "*?[" else c for c in params.prefix) + "*"
-    found = store.run("SELECT key FROM kv WHERE key GLOB ? ORDER BY key LIMIT ?", pattern, params.limit)
+    found = store.run(
+        "SELECT key FROM kv WHERE key GLOB ? ORDER BY key LIMIT ?", pattern, params.limit
+    )
     return [key for (key,) in found]
 
 

@@ -2,13 +2,13 @@
 
 print("before the import")
 
-import asyncio  # noqa: E402
-import os  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
+import asyncio
+import os
+import subprocess
+import sys
+import time
 
-from outboard_plugin import Plugin  # noqa: E402
+from outboard_plugin import Plugin
 
 print("after the import")
 
@@ -23,7 +23,7 @@ def prints():
     print("a stray print")
     os.write(1, b"a stray write\n")
     subprocess.run(["sh", "-c", "echo a stray child; echo $OUTBOARD_PROTOCOL"], check=True)
-    return input("a prompt") if not sys.stdin.read() == "" else "stdin is at its end"
+    return "stdin is at its end" if sys.stdin.read() == "" else "there is something on stdin"
 
 
 @plugin.method

@@ -116,7 +116,13 @@ def test_prints_stay_off_the_wire() -> None:
     with Process() as plugin:
         plugin.open()
         assert plugin.ask("prints")["result"] == "stdin is at its end"
-        for words in ("before the import", "after the import", "a stray print", "a stray write", "a stray child"):
+        for words in (
+            "before the import",
+            "after the import",
+            "a stray print",
+            "a stray write",
+            "a stray child",
+        ):
             plugin.says(words)
         assert plugin.errors.get(timeout=LONG) == "", "a child is no plugin"
         assert plugin.ask("ping")["result"] == {}
@@ -158,7 +164,10 @@ def test_twenty_thousand_pings_against_a_paused_reader() -> None:
         plugin.open()
         first = plugin.id + 1
         # All of it is taken although nothing is read yet.
-        lines = (f'{{"jsonrpc":"2.0","id":{first + n},"method":"ping","params":{{}}}}' for n in range(20_000))
+        lines = (
+            f'{{"jsonrpc":"2.0","id":{first + n},"method":"ping","params":{{}}}}'
+            for n in range(20_000)
+        )
         plugin.stdin.write("\n".join(lines).encode() + b"\n")
         plugin.stdin.flush()
         assert [plugin.frame()["id"] - first for _ in range(20_000)] == list(range(20_000))
@@ -228,8 +237,12 @@ def test_a_socket_can_carry_the_frames() -> None:
     ours, theirs = socket.socketpair()
     environ = environment(OUTBOARD_PROTOCOL="1", OUTBOARD_RPC_FD=str(theirs.fileno()))
     plugin = subprocess.Popen(
-        [sys.executable, str(HERE / "rough.py")], env=environ, pass_fds=[theirs.fileno()],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, str(HERE / "rough.py")],
+        env=environ,
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     theirs.close()
     with ours:
@@ -247,7 +260,10 @@ def test_a_terminal_is_told_what_this_is() -> None:
     environ.pop("OUTBOARD_PROTOCOL", None)
     ended = subprocess.run(
         [sys.executable, str(HERE / "rough.py")],
-        stdin=terminal, capture_output=True, env=environ, timeout=LONG,
+        stdin=terminal,
+        capture_output=True,
+        env=environ,
+        timeout=LONG,
     )
     os.close(main)
     os.close(terminal)

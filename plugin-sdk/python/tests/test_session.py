@@ -20,7 +20,7 @@ class Settings:
     unit: Literal["m", "ft"]
     depth: int = 3
     names: list[str] = field(default_factory=list)
-    limit: Optional[float] = None
+    limit: float | None = None
 
 
 @dataclass
@@ -166,6 +166,7 @@ def test_failures_are_typed_and_the_traceback_stays_in_the_log(kind: str) -> Non
     logged = [log for log in host.logs if "fail failed" in log["message"]]
     assert len(logged) == 1 and logged[0]["level"] == "error"
     assert "Traceback" in logged[0]["message"] and "sqlite3.connect" in logged[0]["message"]
+    assert "outboard_plugin/_session.py" not in logged[0]["message"], "only the author's own lines"
 
 
 def test_a_traceback_is_on_the_wire_when_asked_for() -> None:
@@ -555,7 +556,9 @@ def test_requests_that_cannot_be_read_are_answered_where_they_say_who_asks() -> 
             assert error.value.code == code
 
 
-@pytest.mark.parametrize("name", ["ping", "exit", "host/call", "$/x", "config/changed", "", "a b", "é"])
+@pytest.mark.parametrize(
+    "name", ["ping", "exit", "host/call", "$/x", "config/changed", "", "a b", "é"]
+)
 def test_names_of_the_protocol_are_not_a_plugins(name: str) -> None:
     with pytest.raises(ValueError):
         Plugin("p").method(name, lambda: None)

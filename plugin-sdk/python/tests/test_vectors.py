@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 
 from outboard_plugin._frames import DEFAULT_MAX_FRAME, Frame, Framer, Item, Junk, Tail, TooLong
-from outboard_plugin._messages import ABSENT, Notification, OrphanError, Reject, Request, Response, decode
+from outboard_plugin._messages import (
+    ABSENT,
+    Notification,
+    OrphanError,
+    Reject,
+    Request,
+    Response,
+    decode,
+)
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 
@@ -40,7 +48,9 @@ def shown(item: Item) -> dict[str, Any]:
 
 
 def test_there_are_vectors() -> None:
-    newline = [c for c in json.loads((VECTORS / "framing.json").read_text()) if c["framing"] == "newline"]
+    newline = [
+        c for c in json.loads((VECTORS / "framing.json").read_text()) if c["framing"] == "newline"
+    ]
     assert len(newline) >= 30 and len(cases("messages.json")) >= 44
 
 
@@ -61,13 +71,17 @@ def test_framing(case: dict[str, Any], cut: str) -> None:
     assert [shown(item) for item in items] == case["expect"]
 
 
-@pytest.mark.parametrize("case", [c for c in cases("messages.json") if c.values[0]["level"] == "must"])
+@pytest.mark.parametrize(
+    "case", [c for c in cases("messages.json") if c.values[0]["level"] == "must"]
+)
 def test_messages(case: dict[str, Any]) -> None:
     message = decode(b"".join(map(chunk, case["input"])).decode().strip(" \t"))
     expect = case["expect"]
     if "request" in expect:
         assert isinstance(message, Request)
-        assert {"id": message.id, "method": message.method, **given(message.params)} == expect["request"]
+        assert {"id": message.id, "method": message.method, **given(message.params)} == expect[
+            "request"
+        ]
     elif "notification" in expect:
         assert isinstance(message, Notification)
         assert {"method": message.method, **given(message.params)} == expect["notification"]

@@ -61,7 +61,9 @@ export class Call {
 
   /** Milliseconds until the deadline, never below 0; undefined when there is none. */
   remaining(): number | undefined {
-    return this.#deadline === undefined ? undefined : Math.max(0, this.#deadline - performance.now());
+    return this.#deadline === undefined
+      ? undefined
+      : Math.max(0, this.#deadline - performance.now());
   }
 
   /** Tells the caller how far it is, if it wants to know. `done` rises from one time to the next. */

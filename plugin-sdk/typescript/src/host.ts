@@ -89,7 +89,11 @@ export class Host {
     return (await this.#request("host/info", {}, undefined)) as Record<string, unknown>;
   }
 
-  async #request(method: string, params: object, signal: AbortSignal | undefined): Promise<unknown> {
+  async #request(
+    method: string,
+    params: object,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> {
     if (!this.#running) {
       throw new PluginError("the plugin is not running", { code: code.notReady });
     }

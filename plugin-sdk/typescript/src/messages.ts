@@ -13,15 +13,7 @@ export interface RemoteError {
   data?: unknown;
 }
 
-export type Reason =
-  | "json"
-  | "depth"
-  | "jsonrpc"
-  | "id"
-  | "method"
-  | "params"
-  | "shape"
-  | "error";
+export type Reason = "json" | "depth" | "jsonrpc" | "id" | "method" | "params" | "shape" | "error";
 
 export type Message =
   | { kind: "request"; id: Id; method: string; params?: object }

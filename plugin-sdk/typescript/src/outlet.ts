@@ -49,7 +49,9 @@ export class Outlet {
   /** Throws what `checked` throws. */
   request(id: Id, method: string, params: unknown): void {
     const text = this.checked(params);
-    this.#send(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"method":"${method}","params":${text}}`);
+    this.#send(
+      `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"method":"${method}","params":${text}}`,
+    );
   }
 
   /** Throws what `checked` throws. */
@@ -74,8 +76,13 @@ export class Outlet {
   checked(value: unknown): string {
     // Nothing is null; so is a function or a symbol, for what `JSON` makes of them.
     const text = JSON.stringify(value) ?? "null";
-    if (text.length + ENVELOPE > this.maxFrame || Buffer.byteLength(text) + ENVELOPE > this.maxFrame) {
-      throw new PluginError(`${text.length} bytes are more than the host takes`, { code: code.tooLarge });
+    if (
+      text.length + ENVELOPE > this.maxFrame ||
+      Buffer.byteLength(text) + ENVELOPE > this.maxFrame
+    ) {
+      throw new PluginError(`${text.length} bytes are more than the host takes`, {
+        code: code.tooLarge,
+      });
     }
     if (!depthWithin(text, this.maxDepth - 1)) {
       throw new PluginError("it nests deeper than the host takes", { code: code.tooLarge });

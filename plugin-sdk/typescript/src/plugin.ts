@@ -8,7 +8,8 @@ import { serve } from "./serve.js";
 import { refuseTerminal, take } from "./stdio.js";
 
 const LEGAL = /^[A-Za-z0-9_$./:-]{1,128}$/;
-const RESERVED = /^(initialize|initialized|ping|shutdown|exit|drain|event|(config\/|host\/|\$\/).*)$/;
+const RESERVED =
+  /^(initialize|initialized|ping|shutdown|exit|drain|event|(config\/|host\/|\$\/).*)$/;
 
 /** Milliseconds that are left to timers and sockets of the author's once serving is over. */
 const LAST = 1500;
@@ -112,7 +113,9 @@ export class Plugin<C = any> {
     const [options, handler] = typeof first === "function" ? [{}, first] : [first, second];
     if (!handler) throw new TypeError(`the method ${name} has no handler`);
     if (!LEGAL.test(name)) {
-      throw new RangeError(`${name} cannot be a method's name: 1 to 128 of A-Z a-z 0-9 _ $ . / : -`);
+      throw new RangeError(
+        `${name} cannot be a method's name: 1 to 128 of A-Z a-z 0-9 _ $ . / : -`,
+      );
     }
     if (RESERVED.test(name)) throw new RangeError(`${name} is the protocol's own`);
     if (this.methods.has(name)) throw new RangeError(`the method ${name} is there twice`);

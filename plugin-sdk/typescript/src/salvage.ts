@@ -25,10 +25,9 @@ export interface Salvaged {
 }
 
 const SPACE = /[ \t\r\n]*/y;
-const STRING = /"(?:[^"\\]|\\.)*"/ys;
+const STRING = /"(?:[^"\\]|\\.)*"/sy;
 const SCALAR = /[^,}\]\s]+/y;
-const LAST_ID =
-  /[,{]\s*"id"\s*:\s*(-?[0-9]+|"[^"\\]*")\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/;
+const LAST_ID = /[,{]\s*"id"\s*:\s*(-?[0-9]+|"[^"\\]*")\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/;
 
 /**
  * Looks for an `id` of the outer object in the head, else for one as the last member in the tail.

@@ -33,7 +33,12 @@ export function takeIfSupervised(): void {
 function takeSocket(): Wire | undefined {
   const number = process.env.OUTBOARD_RPC_FD ?? "";
   if (!/^[0-9]+$/.test(number)) return undefined;
-  const socket = new Socket({ fd: Number(number), readable: true, writable: true, allowHalfOpen: true });
+  const socket = new Socket({
+    fd: Number(number),
+    readable: true,
+    writable: true,
+    allowHalfOpen: true,
+  });
   return { input: socket, output: socket };
 }
 

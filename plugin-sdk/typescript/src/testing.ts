@@ -181,7 +181,11 @@ export class FakeHost {
   }
 
   /** Delivers an event. */
-  emit(topic: string, data: unknown = null, options: { source?: string; missed?: number } = {}): void {
+  emit(
+    topic: string,
+    data: unknown = null,
+    options: { source?: string; missed?: number } = {},
+  ): void {
     this.#seq += 1;
     const { source = "test", missed = 0 } = options;
     this.notify("event", { topic, seq: this.#seq, source, timeMs: Date.now(), missed, data });

@@ -124,10 +124,7 @@ class Rough {
 }
 
 /** Runs `body` and ends the plugin, whatever happened. */
-async function rough(
-  body: (plugin: Rough) => Promise<void>,
-  streams: Streams = {},
-): Promise<void> {
+async function rough(body: (plugin: Rough) => Promise<void>, streams: Streams = {}): Promise<void> {
   const plugin = new Rough(streams);
   try {
     await body(plugin);

@@ -22,7 +22,9 @@ await new Plugin("rough", "1.0.0")
     return "printed";
   })
   .method("forever", (_, { signal }) => {
-    return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    return new Promise((_, reject) =>
+      signal.addEventListener("abort", () => reject(signal.reason)),
+    );
   })
   .method("deaf", () => new Promise(() => setInterval(() => undefined, 60_000)))
   .onDrain(() => console.error("drained"))

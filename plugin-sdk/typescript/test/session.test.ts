@@ -254,7 +254,10 @@ test("progress rises and ends with the call", async () => {
   await call.result();
   late();
   await host.ping();
-  assert.deepEqual(call.progress.map(({ progress }) => progress), [1, 2, 3]);
+  assert.deepEqual(
+    call.progress.map(({ progress }) => progress),
+    [1, 2, 3],
+  );
   assert.deepEqual([call.progress[0].total, call.progress[0].message], [3, "reading"]);
   const quiet = host.start("work", {}, { meta: { progressToken: null } });
   await quiet.result();
@@ -317,7 +320,10 @@ test("events come in order and go out", async () => {
       return host.publish("geo.updated", { rows: 2 });
     });
   const host = await FakeHost.open(plugin);
-  assert.deepEqual([host.opening.subscribe, host.opening.events], [["net.*", "exact"], ["geo.updated"]]);
+  assert.deepEqual(
+    [host.opening.subscribe, host.opening.events],
+    [["net.*", "exact"], ["geo.updated"]],
+  );
   for (const topic of ["net.up", "other", "net.bad", "exact"]) {
     host.emit(topic, { if: "eth0" }, { missed: 2 });
   }
@@ -333,7 +339,10 @@ test("events come in order and go out", async () => {
       ["exact", 4, 2],
     ],
   );
-  assert.deepEqual(host.published.map(({ topic }) => topic), ["geo.quick", "geo.updated"]);
+  assert.deepEqual(
+    host.published.map(({ topic }) => topic),
+    ["geo.quick", "geo.updated"],
+  );
   await host.close();
 });
 
@@ -434,7 +443,10 @@ test("what wants no answer gets none", async () => {
     host.send(line);
   }
   assert.deepEqual(await host.ping(), {});
-  assert.deepEqual(host.logs.map(({ level }) => level), ["warn"]);
+  assert.deepEqual(
+    host.logs.map(({ level }) => level),
+    ["warn"],
+  );
   await host.close();
 });
 

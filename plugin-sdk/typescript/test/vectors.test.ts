@@ -85,6 +85,9 @@ for (const { name, input, expect } of messages) {
     assert.equal(found, kind);
     // Only the SDK asks whose request a reject was.
     if ("request" in message) delete (message as { request?: boolean }).request;
-    assert.deepEqual(kind === "orphanError" ? (message as { error: object }).error : message, wanted);
+    assert.deepEqual(
+      kind === "orphanError" ? (message as { error: object }).error : message,
+      wanted,
+    );
   });
 }

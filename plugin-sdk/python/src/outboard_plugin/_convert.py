@@ -37,7 +37,9 @@ def from_json(kind: Any, value: Any, where: str = "value") -> Any:
         return _one_of(args, value, where)
     if origin is Literal:
         wanted = "one of " + ", ".join(map(repr, args))
-        return _want(any(value == a and type(value) is type(a) for a in args), value, where, wanted, value)
+        return _want(
+            any(value == a and type(value) is type(a) for a in args), value, where, wanted, value
+        )
     if kind in (list, tuple) or origin in (list, tuple):
         _want(isinstance(value, list), value, where, "an array", value)
         inner = args[0] if args else Any
@@ -66,7 +68,9 @@ def _record(kind: Any, value: Any, where: str) -> Any:
     for name in value:
         if name not in hints:
             raise ConvertError(f"{where}.{name} is unknown; there are: {', '.join(hints)}")
-    members = {name: from_json(hints[name], item, f"{where}.{name}") for name, item in value.items()}
+    members = {
+        name: from_json(hints[name], item, f"{where}.{name}") for name, item in value.items()
+    }
     return members if typing.is_typeddict(kind) else kind(**members)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
-from typing import Any, Awaitable, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 #: Events that wait for those before them. Beyond that the newest is dropped, and counted in the next one's `missed`.
 _WAITING = 1024

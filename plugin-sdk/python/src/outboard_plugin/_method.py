@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 from ._convert import ConvertError, from_json, schema
 from .errors import InvalidParams
@@ -46,7 +47,9 @@ class Method:
             about["idempotent"] = True
         if timeout is not None:
             about["timeoutMs"] = int(timeout * 1000)
-        words = description or inspect.getdoc(handler) if inspect.isroutine(handler) else description
+        words = (
+            description or inspect.getdoc(handler) if inspect.isroutine(handler) else description
+        )
         if words:
             about["description"] = words
         return cls(handler, is_async(handler), takes, params_type, about)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from ._frames import DEFAULT_MAX_FRAME
 from ._messages import DEFAULT_MAX_DEPTH, depth_within, dump

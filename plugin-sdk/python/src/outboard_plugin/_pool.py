@@ -10,7 +10,8 @@ import asyncio
 import contextvars
 import queue
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
@@ -52,7 +53,8 @@ class Pool:
                 self._loop.call_soon_threadsafe(self._done, future, result, error)
             except RuntimeError:
                 return  # The loop is closed: nobody waits any more.
-            job = work = result = error = None
+            # Else what the last job brought lives on until the next one.
+            del job, work, future, result, error
 
     def _done(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
         self._busy -= 1

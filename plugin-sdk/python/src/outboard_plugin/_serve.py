@@ -7,8 +7,9 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any
 
 from ._frames import Framer
 from ._logging import HostHandler
@@ -105,9 +106,7 @@ def _logs(plugin: Plugin[Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _sigterm(
-    loop: asyncio.AbstractEventLoop, session: Session, wanted: bool
-) -> Iterator[None]:
+def _sigterm(loop: asyncio.AbstractEventLoop, session: Session, wanted: bool) -> Iterator[None]:
     """Makes SIGTERM a shutdown. An author's own handler is left alone.
 
     Python runs signal handlers on the main thread between two steps of the interpreter: never, while it is blocked

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import traceback
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import errors
 from ._convert import ConvertError, from_json
 from ._events import Events
 from ._frames import DEFAULT_MAX_FRAME, Frame, Framer, Item, TooLong
@@ -16,7 +20,6 @@ from ._outlet import Outlet
 from ._pool import Pool
 from ._salvage import Id
 from .call import Call, _current
-from . import errors
 from .errors import InvalidParams, PluginError
 
 if TYPE_CHECKING:
@@ -156,7 +159,9 @@ class Session:
                 self._fail(id, errors.INVALID_REQUEST, "has been initialized already")
             else:
                 self._opened = True
-                self._serve(id, self._open(params if isinstance(params, dict) else {}), self._release)
+                self._serve(
+                    id, self._open(params if isinstance(params, dict) else {}), self._release
+                )
         elif method == "shutdown":
             self._phase = _STOPPING
             self._serve(id, self._shut())
@@ -361,6 +366,7 @@ class Session:
         """What a caller is told. What an author did not mean to raise is whole in the log, and its last line here."""
         if isinstance(error, PluginError):
             return error
+        error = error.with_traceback(_authors(error.__traceback__))
         logger.error("%s failed", what, exc_info=error)
         kind = type(error).__name__
         data = {"class": "exception", "type": kind}
@@ -368,3 +374,11 @@ class Session:
             data["traceback"] = "".join(traceback.format_exception(error))
         words = str(error)
         return PluginError(f"{kind}: {words}" if words else kind, data=data)
+
+
+def _authors(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback from the author's first line on; whole, where there is none."""
+    here, at = os.path.dirname(__file__), trace
+    while at is not None and os.path.dirname(at.tb_frame.f_code.co_filename) == here:
+        at = at.tb_next
+    return at or trace

@@ -41,8 +41,9 @@ class Call:
         self._lock = threading.Lock()
         self._progress: float | None = None
         left = meta.get("deadlineMs")
-        number = isinstance(left, (int, float)) and not isinstance(left, bool)
-        self._deadline = time.monotonic() + left / 1000 if number else None
+        self._deadline: float | None = None
+        if isinstance(left, (int, float)) and not isinstance(left, bool):
+            self._deadline = time.monotonic() + left / 1000
 
     @property
     def caller(self) -> str | None:

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import threading
-from typing import Any, Callable, Generic, TypeVar, overload
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, overload
 
 from . import _stdio
 from ._method import Method, check_name

@@ -15,8 +15,9 @@ import json
 import queue
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Callable
+from typing import Any
 
 from ._events import Event
 from ._frames import Frame, Framer
@@ -26,7 +27,7 @@ from ._serve import serve
 from .errors import METHOD_NOT_FOUND, PluginError
 from .plugin import Plugin
 
-__all__ = ["FakeHost", "Pending", "Event"]
+__all__ = ["Event", "FakeHost", "Pending"]
 
 
 class Pending:
@@ -103,7 +104,11 @@ class FakeHost:
         opening = {
             "protocolVersions": [1],
             "hostInfo": {"name": "fake", "version": "0"},
-            "plugin": {"id": self._plugin.name, "instance": f"{self._plugin.name}-0", "generation": 1},
+            "plugin": {
+                "id": self._plugin.name,
+                "instance": f"{self._plugin.name}-0",
+                "generation": 1,
+            },
             "config": self._config,
             "capabilities": self._capabilities,
             "limits": self._limits,
@@ -183,7 +188,13 @@ class FakeHost:
     def emit(self, topic: str, data: Any = None, *, source: str = "test", missed: int = 0) -> None:
         """Delivers an event."""
         self._seq += 1
-        params = {"topic": topic, "seq": self._seq, "source": source, "missed": missed, "data": data}
+        params = {
+            "topic": topic,
+            "seq": self._seq,
+            "source": source,
+            "missed": missed,
+            "data": data,
+        }
         self.notify("event", {**params, "timeMs": int(time.time() * 1000)})
 
     def change_config(self, config: dict[str, Any]) -> bool:
@@ -204,7 +215,9 @@ class FakeHost:
         """A line as it is."""
         self._input.put(line.encode("utf-8") + b"\n")
 
-    def wait(self, until: Callable[[], bool], what: str = "it", timeout: float | None = None) -> None:
+    def wait(
+        self, until: Callable[[], bool], what: str = "it", timeout: float | None = None
+    ) -> None:
         """Waits until something is so; looks each time when the plugin has said something."""
         limit = self._timeout if timeout is None else timeout
         with self._news:
