@@ -218,7 +218,7 @@ func (h *Host) pingResult() []byte {
 func (h *Host) attach(out *outlet) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.outlet, h.running = out, true
+	h.outlet, h.running, h.status = out, true, json.RawMessage("{}")
 	h.pending, h.gone = map[wire.ID]chan wire.Response{}, make(chan struct{})
 }
 

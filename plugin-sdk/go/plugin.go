@@ -25,6 +25,9 @@ type Plugin struct {
 	Concurrency int
 	// Starting opens as not ready: no call comes until Host().Status(StateReady, …).
 	Starting bool
+	// IdempotencyKeys says that every handler looks at Call.IdempotencyKey, and does nothing twice for the same one: the
+	// host then sends a call that has one again after a crash.
+	IdempotencyKeys bool
 	// Stacks puts the stacks of handlers that panicked into their answers; they are in the log in any case.
 	Stacks bool
 	// KeepLogger leaves the default logger of log/slog, and so package log, as they are. Otherwise Run leads them to

@@ -79,10 +79,8 @@ func orEmpty(config json.RawMessage) json.RawMessage {
 
 func (s *session) opening() any {
 	methods := map[string]about{}
-	idempotency := false
 	for name, method := range s.plugin.methods {
 		methods[name] = method.about
-		idempotency = idempotency || method.about.Idempotent
 	}
 	subscribe := []string{}
 	for _, subscription := range s.plugin.subscriptions {
@@ -102,7 +100,7 @@ func (s *session) opening() any {
 			"configReload": len(s.plugin.onConfig) > 0,
 			"progress":     true,
 			"cancel":       true,
-			"idempotency":  idempotency,
+			"idempotency":  s.plugin.IdempotencyKeys,
 			"meta":         true,
 		},
 	}

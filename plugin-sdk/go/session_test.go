@@ -53,6 +53,7 @@ func add(_ context.Context, in sum) (int, error) { return in.A + in.B, nil }
 func TestAnEchoAndItsOpening(t *testing.T) {
 	p := outboard.New("echo", "1.2.3")
 	p.Concurrency = 3
+	p.IdempotencyKeys = true
 	p.Handle("echo", echo)
 	p.Handle("add", outboard.Typed(add), outboard.Idempotent(), outboard.Timeout(2*time.Second),
 		outboard.Description("Adds."), outboard.Schemas(`{"type":"object"}`, ""))
@@ -512,6 +513,30 @@ func TestNoMoreThanTheConcurrencyRunAtOnce(t *testing.T) {
 		must(t, call.Result(nil))
 	}
 	equal(t, peak.Load(), 2)
+}
+
+func TestMoreThanAHostShouldSendIsRefused(t *testing.T) {
+	p := outboard.New("p", "1")
+	p.Concurrency = 1
+	p.Handle("forever", func(ctx context.Context, _ json.RawMessage) (any, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	host := outboardtest.Open(t, p)
+	var calls []*outboardtest.Pending
+	for range 1025 {
+		calls = append(calls, host.Start("forever", nil))
+	}
+	wants(t, host.Call("forever", nil, nil), outboard.CodeOverloaded)
+	for _, call := range calls {
+		if call.Done() {
+			t.Fatal("another one was refused")
+		}
+		call.Cancel()
+	}
+	for _, call := range calls {
+		wants(t, call.Result(nil), outboard.CodeCancelled)
+	}
 }
 
 func TestWhatWantsNoAnswerGetsNone(t *testing.T) {

@@ -30,7 +30,7 @@ class Sum:
 
 
 def test_an_echo_and_its_opening() -> None:
-    plugin = Plugin("echo", "1.2.3", concurrency=3)
+    plugin = Plugin("echo", "1.2.3", concurrency=3, idempotency_keys=True)
     plugin.method("echo", lambda params: params)
 
     @plugin.method(idempotent=True, timeout=2)
@@ -63,6 +63,8 @@ def test_no_common_version_is_refused() -> None:
         with pytest.raises(PluginError) as again:
             host.request("initialize", {"protocolVersions": [1]})
     assert again.value.code == -32600
+    # One idempotent method says nothing about the others.
+    assert host.opening["supports"]["idempotency"] is False
     host = FakeHost(Plugin("p"))
     host._thread.start()
     with pytest.raises(PluginError) as refused:
@@ -508,6 +510,25 @@ def test_no_more_than_the_concurrency_run_at_once() -> None:
         for call in [host.start("work") for _ in range(20)]:
             call.result()
     assert peak == 2 and not gate.is_set()
+
+
+def test_more_than_a_host_should_send_is_refused() -> None:
+    plugin = Plugin("p", concurrency=1)
+
+    @plugin.method
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    with FakeHost(plugin) as host:
+        calls = [host.start("forever") for _ in range(1026)]
+        with pytest.raises(PluginError) as refused:
+            calls[-1].result()
+        assert refused.value.code == -31004 and not any(call.done for call in calls[:-1])
+        for call in calls[:-1]:
+            call.cancel()
+        for call in calls[:-1]:
+            with pytest.raises(PluginError):
+                call.result()
 
 
 def test_what_wants_no_answer_gets_none() -> None:

@@ -115,6 +115,7 @@ export class Host {
   /** @internal */
   attach(outlet: Outlet): void {
     this.outlet = outlet;
+    this.lastStatus = {};
     this.#running = true;
   }
 

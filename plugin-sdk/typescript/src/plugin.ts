@@ -29,6 +29,11 @@ export interface PluginOptions<C> {
   concurrency?: number;
   /** With `false` no call comes until `host.status("ready")`. */
   ready?: boolean;
+  /**
+   * Says that every handler looks at `call.idempotencyKey`, and does nothing twice for the same one: the host then sends
+   * a call that has one again after a crash.
+   */
+  idempotencyKeys?: boolean;
   /** Sends `console.log` and its kin to the host's log, with their levels; true unless said. */
   console?: boolean;
   /** Puts stacks of handlers' errors into their answers; they are in the log in any case. */
@@ -89,6 +94,7 @@ export class Plugin<C = any> {
       config: options.config ?? ((value) => value as C),
       concurrency,
       ready: options.ready ?? true,
+      idempotencyKeys: options.idempotencyKeys ?? false,
       console: options.console ?? true,
       stacks: options.stacks ?? false,
     };

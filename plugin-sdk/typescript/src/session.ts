@@ -222,7 +222,7 @@ export class Session {
         configReload: hooks.config.length > 0,
         progress: true,
         cancel: true,
-        idempotency: about.some(([, { idempotent }]: any) => idempotent === true),
+        idempotency: options.idempotencyKeys,
         meta: true,
       },
     };

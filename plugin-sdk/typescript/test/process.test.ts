@@ -173,6 +173,28 @@ test("where stdout is a socket, what prints through Node stays off the wire", ho
   ),
 );
 
+test("a socket can carry the frames", how, async () => {
+  const plugin = spawn(process.execPath, [ROUGH], {
+    env: { ...process.env, OUTBOARD_PROTOCOL: "1", OUTBOARD_RPC_FD: "3" },
+    stdio: ["ignore", "pipe", "ignore", "pipe"],
+  });
+  const exited = once(plugin, "exit");
+  try {
+    const frames = plugin.stdio[3] as Socket;
+    frames.write('{"jsonrpc":"2.0","id":1,"method":"ping","params":{}}\n');
+    let [got, printed] = ["", ""];
+    plugin.stdout!.on("data", (data) => (printed += data));
+    while (!got.includes("\n")) got += await new Promise((resolve) => frames.once("data", resolve));
+    // What is printed before the opening comes first.
+    assert.deepEqual(JSON.parse(got.trim().split("\n").at(-1)!).result, {});
+    frames.end();
+    assert.deepEqual(await exited, [0, null]);
+    assert.match(printed, /a stray chunk\n/);
+  } finally {
+    plugin.kill("SIGKILL");
+  }
+});
+
 test("a failure is an answer and the plugin lives on", how, () =>
   rough(async (plugin) => {
     await plugin.open();

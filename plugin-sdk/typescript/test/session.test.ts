@@ -26,7 +26,7 @@ async function fails(work: Promise<unknown>): Promise<PluginError> {
 }
 
 test("an echo and its opening", async () => {
-  const plugin = new Plugin("echo", "1.2.3", { concurrency: 3 })
+  const plugin = new Plugin("echo", "1.2.3", { concurrency: 3, idempotencyKeys: true })
     .method("echo", (params) => params)
     .method(
       "add",
@@ -425,6 +425,20 @@ test("no more than the concurrency run at once", async () => {
   const host = await FakeHost.open(plugin);
   await Promise.all(Array.from({ length: 20 }, () => host.call("work")));
   assert.equal(peak, 2);
+  await host.close();
+});
+
+test("more than a host should send is refused", async () => {
+  const plugin = new Plugin("p", "1", { concurrency: 1 }).method("forever", (_, { signal }) =>
+    sleep(60_000, undefined, { signal }),
+  );
+  const host = await FakeHost.open(plugin);
+  const calls = Array.from({ length: 1026 }, () => host.start("forever"));
+  assert.equal((await fails(calls[1025].result())).code, -31004);
+  calls.pop();
+  assert.ok(calls.every(({ done }) => !done));
+  for (const call of calls) call.cancel();
+  for (const call of calls) await fails(call.result());
   await host.close();
 });
 

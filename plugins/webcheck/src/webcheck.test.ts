@@ -62,26 +62,17 @@ test("a check is given up with its call", async () => {
   const call = host.start("check", { urls: [`${base}/silent`] });
   await host.ping();
   call.cancel();
-  await assert.rejects(
-    call.result(),
-    ({ code }: PluginError) => code === -32800,
-  );
+  await assert.rejects(call.result(), ({ code }: PluginError) => code === -32800);
   await host.close();
 });
 
 test("what is no address is refused, in calls and in the configuration", async () => {
   const host = await FakeHost.open(plugin);
   for (const urls of [["ftp://x"], ["http://"], "http://x", undefined]) {
-    await assert.rejects(
-      host.call("check", { urls }),
-      ({ code }: PluginError) => code === -32602,
-    );
+    await assert.rejects(host.call("check", { urls }), ({ code }: PluginError) => code === -32602);
   }
   await host.close();
-  await assert.rejects(
-    FakeHost.open(plugin, { config: { wach: [] } }),
-    /wach is unknown/,
-  );
+  await assert.rejects(FakeHost.open(plugin, { config: { wach: [] } }), /wach is unknown/);
 });
 
 test("a watched page that goes down is an event, and makes the plugin degraded", async () => {
@@ -89,16 +80,10 @@ test("a watched page that goes down is an event, and makes the plugin degraded",
   broken = true;
   const host = await FakeHost.open(plugin, { config });
   await host.waitFor(() => host.statuses.length === 1);
-  assert.deepEqual(
-    [host.published[0].topic, host.statuses[0].state],
-    ["web.down", "degraded"],
-  );
+  assert.deepEqual([host.published[0].topic, host.statuses[0].state], ["web.down", "degraded"]);
   broken = false;
   await host.waitFor(() => host.statuses.length === 2);
-  assert.deepEqual(
-    [host.published[1].topic, host.statuses[1].state],
-    ["web.up", "ready"],
-  );
+  assert.deepEqual([host.published[1].topic, host.statuses[1].state], ["web.up", "ready"]);
   assert.equal(await host.changeConfig({ watch: [] }), true);
   await host.shutdown();
   await host.close();

@@ -37,28 +37,17 @@ function readConfig(value: unknown): Config {
 }
 
 function readUrls(value: unknown, where: string): string[] {
-  if (!Array.isArray(value))
-    throw new InvalidParams(`${where} is a list of addresses`);
+  if (!Array.isArray(value)) throw new InvalidParams(`${where} is a list of addresses`);
   return value.map((url: unknown) => {
-    if (
-      typeof url !== "string" ||
-      !/^https?:/.test(url) ||
-      !URL.canParse(url)
-    ) {
-      throw new InvalidParams(
-        `${where}: ${JSON.stringify(url)} is no address of a web page`,
-      );
+    if (typeof url !== "string" || !/^https?:/.test(url) || !URL.canParse(url)) {
+      throw new InvalidParams(`${where}: ${JSON.stringify(url)} is no address of a web page`);
     }
     return url;
   });
 }
 
 /** Gives a verdict on every page that can be had; throws when `signal` is aborted, and then only. */
-async function check(
-  url: string,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<Verdict> {
+async function check(url: string, timeoutMs: number, signal: AbortSignal): Promise<Verdict> {
   const begin = performance.now();
   const ms = (): number => Math.round(performance.now() - begin);
   try {
@@ -96,12 +85,9 @@ async function watch(
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {
-    const verdicts = await Promise.all(
-      watch.map((url) => check(url, timeoutMs, signal)),
-    );
+    const verdicts = await Promise.all(watch.map((url) => check(url, timeoutMs, signal)));
     for (const verdict of verdicts) await tell(verdict);
-    if (down.size > 0)
-      plugin.host.status("degraded", `down: ${[...down].join(", ")}`);
+    if (down.size > 0) plugin.host.status("degraded", `down: ${[...down].join(", ")}`);
     else plugin.host.status("ready");
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(resolve, everySeconds * 1000);
@@ -118,14 +104,10 @@ async function tell(verdict: Verdict): Promise<void> {
   if (up !== down.has(url)) return; // As it was.
   if (up) down.delete(url);
   else down.add(url);
-  console.log(
-    `${url} is ${up ? "up again" : `down: ${verdict.error ?? verdict.status}`}`,
-  );
+  console.log(`${url} is ${up ? "up again" : `down: ${verdict.error ?? verdict.status}`}`);
   // Only where the manifest lets it: the host would refuse, and log each refusal.
   if (plugin.host.capabilities.publish?.length) {
-    await plugin.host
-      .publish(up ? "web.up" : "web.down", verdict)
-      .catch(console.error);
+    await plugin.host.publish(up ? "web.up" : "web.down", verdict).catch(console.error);
   }
 }
 
@@ -161,11 +143,7 @@ plugin
       let done = 0;
       return Promise.all(
         urls.map(async (url) => {
-          const verdict = await check(
-            url,
-            plugin.config.timeoutMs,
-            call.signal,
-          );
+          const verdict = await check(url, plugin.config.timeoutMs, call.signal);
           call.progress(++done, urls.length, url);
           return verdict;
         }),

@@ -245,7 +245,7 @@ class Session:
                 "configReload": bool(plugin._on_config),
                 "progress": True,
                 "cancel": True,
-                "idempotency": any(m.about.get("idempotent") for m in plugin._methods.values()),
+                "idempotency": plugin._idempotency_keys,
                 "meta": True,
             },
         }

@@ -156,6 +156,7 @@ class Host:
         self._loop = loop
         self._thread = threading.get_ident()
         self._gone = False
+        self._status = {}
 
     def _answered(self, id: object, result: Any, error: dict[str, Any] | None) -> None:
         answer = self._pending.get(id) if type(id) is int else None

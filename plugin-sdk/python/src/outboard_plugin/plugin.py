@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
@@ -35,6 +36,7 @@ class Plugin(Generic[C]):
         *,
         concurrency: int = ...,
         ready: bool = ...,
+        idempotency_keys: bool = ...,
         logging: bool = ...,
         tracebacks: bool = ...,
     ) -> None: ...
@@ -47,6 +49,7 @@ class Plugin(Generic[C]):
         config: type[C],
         concurrency: int = ...,
         ready: bool = ...,
+        idempotency_keys: bool = ...,
         logging: bool = ...,
         tracebacks: bool = ...,
     ) -> None: ...
@@ -58,11 +61,13 @@ class Plugin(Generic[C]):
         config: Any = dict,
         concurrency: int = 8,
         ready: bool = True,
+        idempotency_keys: bool = False,
         logging: bool = True,
         tracebacks: bool = False,
     ) -> None:
         """`concurrency` calls run at once; the host keeps what is beyond. With `ready=False` no call comes until
-        `host.status("ready")`. `logging` sends the standard logging to the host. `tracebacks` puts those of
+        `host.status("ready")`. `idempotency_keys` says that every handler looks at `call.idempotency_key`, and does
+        nothing twice for the same one: the host then sends a call that has one again after a crash. `logging` sends the standard logging to the host. `tracebacks` puts those of
         handlers into error answers; they are in the log in any case.
         """
         if concurrency < 1:
@@ -75,6 +80,7 @@ class Plugin(Generic[C]):
         self._config_type = config
         self._concurrency = concurrency
         self._ready = ready
+        self._idempotency_keys = idempotency_keys
         self._logging = logging
         self._tracebacks = tracebacks
         self._methods: dict[str, Method] = {}
@@ -200,6 +206,15 @@ class Plugin(Generic[C]):
 
 async def _watched(serving: Any) -> None:
     await serving
-    timer = threading.Timer(_LAST, os._exit, (0,))
+    timer = threading.Timer(_LAST, _leave)
     timer.daemon = True
     timer.start()
+
+
+def _leave() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # Nobody listens any more.
+    os._exit(0)
