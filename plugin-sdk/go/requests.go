@@ -128,17 +128,18 @@ func (s *session) drain(ctx context.Context, id wire.ID, params json.RawMessage,
 		DeadlineMs *int64 `json:"deadlineMs"`
 	}
 	// Without a deadline, or with one that is no number, it waits as long as it takes.
+	var late <-chan time.Time
 	if json.Unmarshal(params, &limit) == nil && limit.DeadlineMs != nil {
-		late := time.NewTimer(time.Duration(*limit.DeadlineMs) * time.Millisecond)
-		defer late.Stop()
-		select {
-		case <-idle:
-		case <-late.C:
-			s.out.fail(id, Errorf(CodeDeadline, "calls are still in progress"))
-			return
-		}
+		timer := time.NewTimer(time.Duration(*limit.DeadlineMs) * time.Millisecond)
+		defer timer.Stop()
+		late = timer.C
 	}
-	<-idle
+	select {
+	case <-idle:
+	case <-late:
+		s.out.fail(id, Errorf(CodeDeadline, "calls are still in progress"))
+		return
+	}
 	for _, hook := range s.plugin.onDrain {
 		if err := s.guard(func() error { return hook(ctx) }); err != nil {
 			s.out.fail(id, told(err))
