@@ -107,15 +107,16 @@ func TestNoCommonVersionIsRefusedAndASecondOpening(t *testing.T) {
 func TestCallsBehindTheOpeningWaitForIt(t *testing.T) {
 	p := outboard.New("p", "1")
 	p.Handle("echo", echo)
-	release := make(chan struct{})
+	started, release := make(chan struct{}), make(chan struct{})
 	p.OnStart(func(context.Context, json.RawMessage) error {
+		close(started)
 		<-release
 		return nil
 	})
 	host := outboardtest.Unopened(t, p)
 	done := make(chan error, 1)
 	go func() { done <- host.Request("initialize", map[string]any{"protocolVersions": []int{1}}, nil) }()
-	host.Ping()
+	<-started
 	call := host.Start("echo", nil)
 	host.Ping()
 	close(release)
