@@ -2,7 +2,7 @@
 
 import type { Host } from "./host.js";
 
-/** Events that wait for those before them. Beyond that the newest is dropped, and counted in the next one's `missed`. */
+/** Events that wait. Beyond that the newest is dropped, and counted in the next one's `missed`. */
 const WAITING = 1024;
 
 /** Something that another plugin, or the host, published. */

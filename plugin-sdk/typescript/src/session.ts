@@ -13,7 +13,7 @@ import { Slots, within } from "./slots.js";
 
 const PROTOCOL = 1;
 
-/** Calls that wait for a slot. The host knows how many run at once and keeps the rest, so more is a host that does not. */
+/** Calls that wait for a slot. The host knows how many run at once and keeps the rest: more is a host that does not. */
 const WAITING = 1024;
 
 /** Milliseconds for calls in progress once stdin has ended, and for the shutdown hooks after them. */

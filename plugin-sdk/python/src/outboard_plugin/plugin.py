@@ -65,10 +65,12 @@ class Plugin(Generic[C]):
         logging: bool = True,
         tracebacks: bool = False,
     ) -> None:
-        """`concurrency` calls run at once; the host keeps what is beyond. With `ready=False` no call comes until
-        `host.status("ready")`. `idempotency_keys` says that every handler looks at `call.idempotency_key`, and does
-        nothing twice for the same one: the host then sends a call that has one again after a crash. `logging` sends the standard logging to the host. `tracebacks` puts those of
-        handlers into error answers; they are in the log in any case.
+        """`concurrency` calls run at once; the host keeps what is beyond.
+
+        With `ready=False` no call comes until `host.status("ready")`. `idempotency_keys` says that every handler looks
+        at `call.idempotency_key`, and does nothing twice for the same one: the host then sends a call that has one
+        again after a crash. `logging` sends the standard logging to the host. `tracebacks` puts those of handlers into
+        error answers; they are in the log in any case.
         """
         if concurrency < 1:
             raise ValueError("concurrency is at least 1")
