@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::setup;
-use crate::shell::{Failure, cannot_start, cargo, in_ci, root, run as run_command, target};
+use crate::shell::{
+    Failure, cannot_start, cargo, command, in_ci, root, run as run_command, target,
+};
 
 /// Every tier selects among the targets of the whole workspace, never a package: then all tiers share one build.
 const SELECT: &str = "test --workspace --no-fail-fast --quiet";
@@ -29,16 +31,23 @@ pub(crate) fn run() -> Result<(), Failure> {
     };
     let next = if in_ci() || long() { Some(next_build()?) } else { None };
     // Binaries too: tests of one package run those of another.
-    let build =
-        stopwatch("build", || run_command("the build", cargo("build --workspace --bins --tests")));
+    let build = stopwatch("build", || {
+        run_command("the build", cargo("build --workspace --bins --tests --examples"))
+    });
     build.result?;
     let mut table = vec![build.line];
     let mut sum = Counts::default();
     let mut broken = Vec::new();
-    for Tier { name, args } in tiers()? {
+    for Tier { name, work } in tiers()? {
         println!("\n== {name}");
-        let mut test = cargo(SELECT);
-        test.args(&args);
+        let mut test = match work {
+            Work::Cargo(args) => {
+                let mut test = cargo(SELECT);
+                test.args(&args);
+                test
+            }
+            Work::Script(path) => command(root().join(path)),
+        };
         test.env("OUTBOARD_REQUIRE_RUNTIMES", runtimes);
         if let Some(next) = &next {
             test.env("OUTBOARD_NEXT_BUILD", next);
@@ -83,7 +92,14 @@ fn next_build() -> Result<PathBuf, Failure> {
 
 struct Tier {
     name: &'static str,
-    args: Vec<String>,
+    work: Work,
+}
+
+enum Work {
+    /// Arguments to `cargo test`.
+    Cargo(Vec<String>),
+    /// A program of this repository that closes with a line as cargo's test programs do.
+    Script(&'static str),
 }
 
 /// The tiers, from what lies in the packages' `tests/` folders, so that a new file is in one by itself.
@@ -112,7 +128,9 @@ fn tiers() -> Result<Vec<Tier>, Failure> {
         ("the whole, and its faults", only(whole)),
     ];
     let there = tiers.into_iter().filter(|(_, args)| !args.is_empty());
-    Ok(there.map(|(name, args)| Tier { name, args }).collect())
+    let sdks = Tier { name: "SDKs", work: Work::Script("plugin-sdk/test") };
+    let tiers = there.map(|(name, args)| Tier { name, work: Work::Cargo(args) });
+    Ok(tiers.chain([sdks]).collect())
 }
 
 /// Names of a package's integration tests: `tests/NAME.rs` or `tests/NAME/main.rs`.
@@ -205,12 +223,19 @@ mod tests {
             "test result: FAILED. 17 passed; 1 failed; 2 ignored; 0 measured; 3 filtered out";
         assert_eq!(Counts::read(line), Counts { passed: 17, failed: 1, ignored: 2 });
         assert_eq!(Counts::read("test one ... 5 passed"), Counts::default());
+        let script = "test result: 211 passed; 0 failed; 2 ignored";
+        assert_eq!(Counts::read(script), Counts { passed: 211, failed: 0, ignored: 2 });
     }
 
     #[test]
     fn every_integration_test_of_this_repository_is_in_a_tier() {
         let tiers = tiers().unwrap();
-        let named = |name: &str| tiers.iter().any(|tier| tier.args.iter().any(|arg| arg == name));
+        let named = |name: &str| {
+            tiers.iter().any(|tier| match &tier.work {
+                Work::Cargo(args) => args.iter().any(|arg| arg == name),
+                Work::Script(_) => false,
+            })
+        };
         for name in ["play", "session", "echo"] {
             assert!(named(name), "{name}");
         }

@@ -27,6 +27,7 @@ pub(crate) mod code {
     pub(crate) const NOT_READY: i64 = -31009;
     pub(crate) const UNSUPPORTED_PROTOCOL: i64 = -31010;
     pub(crate) const CANCELLED: i64 = -32800;
+    pub(crate) const DEADLINE: i64 = -31002;
     pub(crate) const APPLICATION: i64 = 1;
 }
 
@@ -44,10 +45,41 @@ impl Error {
         Self::new(code::INVALID_PARAMS, message)
     }
 
-    /// The handler saw [`Call::is_cancelled`](crate::Call::is_cancelled) and stopped: −32800.
+    /// The handler saw [`Call::is_cancelled`](crate::Call::is_cancelled) and stopped: −32800, or −31002 where the
+    /// deadline has passed.
     #[must_use]
     pub fn cancelled() -> Self {
         Self::new(code::CANCELLED, "cancelled")
+    }
+
+    /// An integer: JSON-RPC's, the host's, or an application's.
+    #[must_use]
+    pub fn code(&self) -> i64 {
+        self.code
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn data(&self) -> Option<&Value> {
+        self.data.as_ref()
+    }
+
+    /// The host's word for what went wrong with a call to another plugin, such as `backoff`.
+    #[must_use]
+    pub fn class(&self) -> Option<&str> {
+        self.data.as_ref()?["class"].as_str()
+    }
+
+    /// Whether the host says that the same call may be tried again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.data.as_ref().is_some_and(|data| data["retryable"] == true)
     }
 
     /// Adds what a program, rather than a person, wants to know.

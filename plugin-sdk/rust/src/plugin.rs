@@ -1,84 +1,144 @@
 //! A plugin as its author describes it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::num::NonZeroU16;
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::error::Error;
-use crate::host::Host;
+use crate::events::Event;
+use crate::host::{Host, lock};
 use crate::serve::{self, Ended};
-use crate::stdio;
+use crate::status::{Level, millis};
+use crate::stdio::{self, Input};
 
 /// Calls that a plugin takes at once unless it says otherwise.
 const DEFAULT_CONCURRENCY: NonZeroU16 = NonZeroU16::new(8).expect("8 is not 0");
 
 type Handler = Box<dyn Fn(&str, &Call) -> Result<String, Error> + Send + Sync>;
-type Configure = Box<dyn FnOnce(&str) -> Result<(), Error> + Send>;
-type OnShutdown = Box<dyn FnOnce() + Send>;
+type TakeConfig = Box<dyn Fn(&str) -> Result<(), Error> + Send + Sync>;
+type TakeEvent = Box<dyn Fn(&Event, &Host) -> Result<(), Error> + Send + Sync>;
+type Hook = Box<dyn FnOnce() + Send>;
 
 /// A plugin: its methods, then [`run`](Self::run).
 pub struct Plugin {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) methods: BTreeMap<String, Method>,
+    pub(crate) publishes: Vec<String>,
+    pub(crate) subscriptions: Vec<(String, TakeEvent)>,
     pub(crate) concurrency: NonZeroU16,
     pub(crate) ready: bool,
-    pub(crate) configure: Option<Configure>,
-    pub(crate) on_shutdown: Option<OnShutdown>,
+    pub(crate) idempotency_keys: bool,
+    pub(crate) backtraces: bool,
+    pub(crate) log_level: Option<Level>,
+    pub(crate) on_start: Vec<TakeConfig>,
+    pub(crate) on_config: Vec<TakeConfig>,
+    pub(crate) on_drain: Vec<Box<dyn Fn() + Send + Sync>>,
+    /// Taken by who runs them.
+    pub(crate) on_shutdown: Mutex<Vec<Hook>>,
     pub(crate) host: Host,
-    /// The process's own, or why it could not be had.
-    input: io::Result<File>,
 }
 
 pub(crate) struct Method {
     pub(crate) handler: Handler,
-    pub(crate) idempotent: bool,
+    pub(crate) about: About,
+}
+
+/// What the opening says of a method beside its name.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    idempotent: bool,
+    timeout: Option<Duration>,
+    description: Option<String>,
+    params: Option<Value>,
+    result: Option<Value>,
+}
+
+impl About {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// It may run twice for one call: after a crash the host may send the call to the next process.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// How long a call may take, to the millisecond.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn description(mut self, text: impl Into<String>) -> Self {
+        self.description = Some(text.into());
+        self
+    }
+
+    /// JSON Schemas of params and result, to be shown to people.
+    #[must_use]
+    pub fn schemas(mut self, params: Value, result: Value) -> Self {
+        self.params = Some(params);
+        self.result = Some(result);
+        self
+    }
+
+    pub(crate) fn to_value(&self) -> Value {
+        let mut about = json!({});
+        if self.idempotent {
+            about["idempotent"] = json!(true);
+        }
+        if let Some(limit) = self.timeout {
+            about["timeoutMs"] = json!(millis(limit));
+        }
+        for (name, text) in [("params", &self.params), ("result", &self.result)] {
+            if let Some(text) = text {
+                about[name] = text.clone();
+            }
+        }
+        if let Some(text) = &self.description {
+            about["description"] = json!(text);
+        }
+        about
+    }
 }
 
 impl Plugin {
-    /// A plugin on this process's stdin and stdout, which are its own from here on: call it first of all in `main`.
+    /// A plugin. Under a supervisor this takes the process's stdin and stdout at once: call it first of all in `main`.
     #[must_use]
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
-        let (input, output): (_, Box<dyn Write + Send>) = match stdio::take() {
-            Ok((input, output)) => (Ok(input), Box::new(output)),
-            Err(error) => (Err(error), Box::new(io::sink())),
-        };
-        Self::build(name.into(), version.into(), input, output)
-    }
-
-    /// A plugin that writes its frames to `output`; [`run_on`](Self::run_on) runs it. For tests without a process.
-    #[must_use]
-    pub fn with_output(
-        name: impl Into<String>,
-        version: impl Into<String>,
-        output: impl Write + Send + 'static,
-    ) -> Self {
-        let none = Err(io::Error::from(io::ErrorKind::Unsupported));
-        Self::build(name.into(), version.into(), none, Box::new(output))
-    }
-
-    fn build(
-        name: String,
-        version: String,
-        input: io::Result<File>,
-        output: Box<dyn Write + Send>,
-    ) -> Self {
+        stdio::take_if_supervised();
         Self {
-            name,
-            version,
+            name: name.into(),
+            version: version.into(),
             methods: BTreeMap::new(),
+            publishes: Vec::new(),
+            subscriptions: Vec::new(),
             concurrency: DEFAULT_CONCURRENCY,
             ready: true,
-            configure: None,
-            on_shutdown: None,
-            host: Host::new(output),
-            input,
+            idempotency_keys: false,
+            backtraces: false,
+            log_level: Some(Level::Info),
+            on_start: Vec::new(),
+            on_config: Vec::new(),
+            on_drain: Vec::new(),
+            on_shutdown: Mutex::default(),
+            host: Host::new(),
         }
     }
 
@@ -89,13 +149,22 @@ impl Plugin {
     ///
     /// `name` is not `[A-Za-z0-9_$./:-]{1,128}`, is one of the protocol's own, or is there already.
     #[must_use]
-    pub fn method<P, R, F>(self, name: &str, handler: F) -> Self
+    pub fn method<P, R, F>(mut self, name: &str, handler: F) -> Self
     where
         P: DeserializeOwned,
         R: Serialize,
         F: Fn(P, &Call) -> Result<R, Error> + Send + Sync + 'static,
     {
-        self.add(name, false, handler)
+        assert!(is_free(name), "`{name}` cannot be the name of a plugin's method");
+        let handler: Handler = Box::new(move |params, call| {
+            let params = serde_json::from_str(params)
+                .map_err(|error| Error::invalid_params(format!("wrong params: {error}")))?;
+            Ok(serde_json::to_string(&handler(params, call)?)?)
+        });
+        let method = Method { handler, about: About::default() };
+        let earlier = self.methods.insert(name.to_owned(), method);
+        assert!(earlier.is_none(), "the method `{name}` is there twice");
+        self
     }
 
     /// A method that may run twice for one call: after a crash the host may send the call to the next process.
@@ -110,23 +179,19 @@ impl Plugin {
         R: Serialize,
         F: Fn(P, &Call) -> Result<R, Error> + Send + Sync + 'static,
     {
-        self.add(name, true, handler)
+        self.method(name, handler).about(name, About::new().idempotent())
     }
 
-    fn add<P, R, F>(mut self, name: &str, idempotent: bool, handler: F) -> Self
-    where
-        P: DeserializeOwned,
-        R: Serialize,
-        F: Fn(P, &Call) -> Result<R, Error> + Send + Sync + 'static,
-    {
-        assert!(is_free(name), "`{name}` cannot be the name of a plugin's method");
-        let handler: Handler = Box::new(move |params, call| {
-            let params = serde_json::from_str(params)
-                .map_err(|error| Error::invalid_params(format!("wrong params: {error}")))?;
-            Ok(serde_json::to_string(&handler(params, call)?)?)
-        });
-        let earlier = self.methods.insert(name.to_owned(), Method { handler, idempotent });
-        assert!(earlier.is_none(), "the method `{name}` is there twice");
+    /// Says more of a method that is there already.
+    ///
+    /// # Panics
+    ///
+    /// There is no such method.
+    #[must_use]
+    pub fn about(mut self, name: &str, about: About) -> Self {
+        let method = self.methods.get_mut(name);
+        method.unwrap_or_else(|| panic!("there is no method `{name}` to say something of")).about =
+            about;
         self
     }
 
@@ -143,20 +208,53 @@ impl Plugin {
     pub fn configure<C, F>(mut self, take: F) -> Self
     where
         C: DeserializeOwned,
-        F: FnOnce(C) -> Result<(), Error> + Send + 'static,
+        F: Fn(C) -> Result<(), Error> + Send + Sync + 'static,
     {
-        self.configure = Some(Box::new(move |config| {
-            let config = serde_json::from_str(config)
-                .map_err(|error| Error::invalid_params(format!("wrong [config]: {error}")))?;
-            take(config)
-        }));
+        self.on_start.push(reading(take));
         self
     }
 
-    /// Runs when the host asks the plugin to shut down, before it is answered. Calls may still be in progress.
+    /// Takes a `[config]` that has changed, without a restart. Where it fails, and without any such hook, the host
+    /// restarts the plugin instead.
     #[must_use]
-    pub fn on_shutdown(mut self, act: impl FnOnce() + Send + 'static) -> Self {
-        self.on_shutdown = Some(Box::new(act));
+    pub fn on_config<C, F>(mut self, take: F) -> Self
+    where
+        C: DeserializeOwned,
+        F: Fn(C) -> Result<(), Error> + Send + Sync + 'static,
+    {
+        self.on_config.push(reading(take));
+        self
+    }
+
+    /// Runs when no more calls will come and those in progress have ended.
+    #[must_use]
+    pub fn on_drain(mut self, act: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_drain.push(Box::new(act));
+        self
+    }
+
+    /// Runs once before the plugin ends, be it asked to, told by SIGTERM, or left without a host. Calls may still be in
+    /// progress. It has half a second where nobody gave it more.
+    #[must_use]
+    pub fn on_shutdown(self, act: impl FnOnce() + Send + 'static) -> Self {
+        lock(&self.on_shutdown).push(Box::new(act));
+        self
+    }
+
+    /// A topic, or a pattern of topics, that the plugin publishes, for people and tools to see.
+    #[must_use]
+    pub fn publishes(mut self, topic: impl Into<String>) -> Self {
+        self.publishes.push(topic.into());
+        self
+    }
+
+    /// Events of a topic, `*` being any run of characters: one at a time, in order. An error is logged.
+    #[must_use]
+    pub fn subscribe<F>(mut self, topic: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(&Event, &Host) -> Result<(), Error> + Send + Sync + 'static,
+    {
+        self.subscriptions.push((topic.into(), Box::new(handler)));
         self
     }
 
@@ -167,30 +265,68 @@ impl Plugin {
         self
     }
 
-    /// A handle for saying things unasked, from any thread.
+    /// Promises that every handler looks at [`Call::idempotency_key`], and does nothing twice for the same one. The host
+    /// then sends a call that has one again after a crash.
+    #[must_use]
+    pub fn idempotency_keys(mut self) -> Self {
+        self.idempotency_keys = true;
+        self
+    }
+
+    /// Puts backtraces of handlers that panicked into their answers. Otherwise they are in the log alone.
+    #[must_use]
+    pub fn backtraces(mut self) -> Self {
+        self.backtraces = true;
+        self
+    }
+
+    /// The least level that `tracing` leads to the host (`Info` unless said); `None` leaves `tracing` alone, for a
+    /// subscriber of your own.
+    #[must_use]
+    pub fn log_level(mut self, least: impl Into<Option<Level>>) -> Self {
+        self.log_level = least.into();
+        self
+    }
+
+    /// A handle for saying things unasked, from any thread. Before the plugin runs nobody listens.
     #[must_use]
     pub fn host(&self) -> Host {
         self.host.clone()
     }
 
-    /// Serves until the host says `exit` or closes stdin, and gives the status to leave `main` with: 0 for either.
+    /// Serves until the host says `exit`, closes stdin, or sends SIGTERM, and gives the status to leave `main` with: 0
+    /// for any of them.
     ///
-    /// At `exit` it returns at once. At the end of stdin calls in progress have a second to be answered. Handlers
-    /// that still run then end with the process, when `main` returns.
-    pub fn run(mut self) -> ExitCode {
-        let none = Err(io::Error::from(io::ErrorKind::Unsupported));
-        match std::mem::replace(&mut self.input, none) {
-            Ok(input) => self.run_on(input),
-            Err(error) => {
-                complain(&self.name, &format!("stdin and stdout cannot be used: {error}"));
-                ExitCode::FAILURE
-            }
+    /// Calls in progress have a second to be answered, shutdown hooks half a second more. What still runs then ends with
+    /// the process, when `main` returns.
+    pub fn run(self) -> ExitCode {
+        let name = self.name.clone();
+        if let Some(least) = self.log_level {
+            crate::logging::install(&self.host, least);
         }
+        let served = stdio::take().and_then(|stdio| {
+            let fd = stdio.output.as_raw_fd();
+            Ok(self.serve_on(Input::new(stdio.input)?, Box::new(stdio.output), Some(fd)))
+        });
+        served.unwrap_or_else(|error| {
+            complain(&name, &error.to_string());
+            ExitCode::FAILURE
+        })
     }
 
-    /// As [`run`](Self::run), with frames from `input`.
-    pub fn run_on(self, input: impl Read) -> ExitCode {
+    /// As [`run`](Self::run), with frames from `input` and to `output`.
+    pub fn serve(self, input: impl Read, output: impl Write + Send + 'static) -> ExitCode {
+        self.serve_on(input, Box::new(output), None)
+    }
+
+    fn serve_on(
+        self,
+        input: impl Read,
+        output: Box<dyn Write + Send>,
+        fd: Option<i32>,
+    ) -> ExitCode {
         let name = self.name.clone();
+        self.host.attach(output, fd);
         match serve::serve(self, input) {
             Ended::Exit | Ended::EndOfInput => ExitCode::SUCCESS,
             Ended::Unreadable(error) => {
@@ -201,8 +337,21 @@ impl Plugin {
     }
 }
 
+fn reading<C, F>(take: F) -> TakeConfig
+where
+    C: DeserializeOwned,
+    F: Fn(C) -> Result<(), Error> + Send + Sync + 'static,
+{
+    Box::new(move |config| {
+        let config = serde_json::from_str(config).map_err(|error| {
+            Error::invalid_params(format!("the manifest's [config] is wrong: {error}"))
+        })?;
+        take(config)
+    })
+}
+
 /// A line on stderr, which is the plugin's log. Not by a print macro: those panic when stderr is gone.
-pub(crate) fn complain(name: &str, problem: &str) {
+fn complain(name: &str, problem: &str) {
     drop(writeln!(io::stderr(), "{name}: {problem}"));
 }
 

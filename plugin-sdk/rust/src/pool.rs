@@ -12,6 +12,7 @@ type Job = Box<dyn FnOnce() + Send>;
 ///
 /// Dropping it lets the threads end once they have nothing to do; nobody waits for them.
 pub(crate) struct Pool {
+    name: &'static str,
     shared: Arc<Shared>,
     threads: usize,
     waiting: usize,
@@ -34,13 +35,14 @@ struct Inner {
 }
 
 impl Pool {
-    pub(crate) fn new(threads: usize, waiting: usize) -> Self {
+    /// `name` is that of its threads.
+    pub(crate) fn new(name: &'static str, threads: usize, waiting: usize) -> Self {
         let shared = Shared {
             state: Mutex::new(Inner::default()),
             work: Condvar::new(),
             idle: Condvar::new(),
         };
-        Self { shared: Arc::new(shared), threads, waiting }
+        Self { name, shared: Arc::new(shared), threads, waiting }
     }
 
     /// Takes a job, or gives `false` when there is no room or no thread for it.
@@ -51,7 +53,7 @@ impl Pool {
             // Every free thread has its job waiting for it already.
             if state.threads < self.threads {
                 let shared = Arc::clone(&self.shared);
-                let thread = std::thread::Builder::new().name("call".into());
+                let thread = std::thread::Builder::new().name(self.name.into());
                 match thread.spawn(move || shared.work()) {
                     Ok(_) => state.threads += 1,
                     Err(_) if state.threads == 0 => return false,
@@ -67,12 +69,12 @@ impl Pool {
         true
     }
 
-    /// Waits until nothing runs or waits, for `limit` at most.
-    pub(crate) fn drain(&self, limit: Duration) {
+    /// Waits until nothing runs or waits, for `limit` at most. Gives whether that came.
+    pub(crate) fn drain(&self, limit: Duration) -> bool {
         let state = lock(&self.shared.state);
         let busy = |state: &mut Inner| state.running > 0 || !state.queue.is_empty();
         let waited = self.shared.idle.wait_timeout_while(state, limit, busy);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
@@ -116,7 +118,7 @@ mod tests {
 
     #[test]
     fn threads_are_bounded_and_so_is_the_queue() {
-        let pool = Pool::new(2, 3);
+        let pool = Pool::new("test", 2, 3);
         let (started, starts) = mpsc::channel();
         let gate = Arc::new(Mutex::new(()));
         let closed = gate.lock().expect("nobody panicked");
@@ -135,7 +137,7 @@ mod tests {
         assert!(!submit(6), "the fourth is refused");
         assert!(starts.try_recv().is_err(), "none of the waiting has started");
         drop(closed);
-        pool.drain(LONG);
+        assert!(pool.drain(LONG));
         let mut rest: Vec<_> = starts.try_iter().collect();
         rest.sort_unstable();
         assert_eq!(rest, [3, 4, 5]);
@@ -143,10 +145,10 @@ mod tests {
 
     #[test]
     fn an_idle_thread_is_used_again() {
-        let pool = Pool::new(8, 8);
+        let pool = Pool::new("test", 8, 8);
         for _ in 0..50 {
             assert!(pool.submit(Box::new(|| {})));
-            pool.drain(LONG);
+            assert!(pool.drain(LONG));
         }
         assert!(lock(&pool.shared.state).threads <= 2);
     }

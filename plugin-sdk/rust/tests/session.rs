@@ -28,7 +28,7 @@ impl Session {
         let (input, host_input) = std::io::pipe().unwrap();
         let (host_output, output) = std::io::pipe().unwrap();
         let plugin = std::thread::spawn(move || {
-            let code = describe(Plugin::with_output("test", "1.2.3", output)).run_on(input);
+            let code = describe(Plugin::new("test", "1.2.3")).serve(input, output);
             code == std::process::ExitCode::SUCCESS
         });
         Self { input: Some(host_input), output: BufReader::new(host_output), plugin }
@@ -94,7 +94,9 @@ fn the_opening_says_what_there_is() {
         json!({"jsonrpc": "2.0", "id": 1, "result": {
             "protocolVersion": 1, "name": "test", "version": "1.2.3",
             "methods": {"a/x": {"idempotent": true}, "b": {}},
-            "concurrency": 3, "ready": false, "supports": {"cancel": true}}})
+            "events": [], "subscribe": [], "concurrency": 3, "ready": false,
+            "supports": {"drain": false, "configReload": false, "progress": true, "cancel": true,
+                "idempotency": false, "meta": true}}})
     );
     let again = session.ask(INITIALIZE);
     assert_eq!(again["error"]["code"], -32600);
@@ -249,6 +251,7 @@ fn what_wants_no_answer_gets_none() {
     ] {
         session.send(line);
     }
+    assert_eq!(session.frame()["method"], "$/log", "junk is told, once");
     assert_eq!(session.call(2, "ping", &json!({}))["id"], 2);
     assert_eq!(session.end(), (Vec::new(), true));
 }
@@ -307,7 +310,7 @@ fn twenty_thousand_pings_against_a_reader_that_waits_are_all_answered() {
 #[test]
 fn names_of_the_protocol_are_not_a_plugins() {
     for name in ["ping", "exit", "host/call", "$/x", "config/changed", "", "a b", "é"] {
-        let add = || Plugin::with_output("t", "1", std::io::sink()).method(name, echo);
+        let add = || Plugin::new("t", "1").method(name, echo);
         assert!(std::panic::catch_unwind(add).is_err(), "{name}");
     }
 }

@@ -51,6 +51,7 @@ fn plugin() -> ExitCode {
 fn frames_have_stdout_for_themselves() {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .arg("as-plugin")
+        .env("OUTBOARD_PROTOCOL", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

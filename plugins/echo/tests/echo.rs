@@ -42,7 +42,7 @@ fn it_echoes_sleeps_and_fails() {
             r#"{"jsonrpc":"2.0","id":3,"result":{"slept":1}}"#,
             r#"{"jsonrpc":"2.0","id":4,"error":{"code":-32602,"message":"`ms` is a number"}}"#,
             r#"{"jsonrpc":"2.0","id":5,"error":{"code":7,"message":"out of ink","data":{"code":7,"message":"out of ink"}}}"#,
-            r#"{"jsonrpc":"2.0","id":6,"error":{"code":-32800,"message":"cancelled"}}"#,
+            r#"{"jsonrpc":"2.0","id":6,"error":{"code":-31002,"message":"the deadline has passed"}}"#,
         ]
     );
     assert!(lines[0].contains(r#""name":"echo""#), "{}", lines[0]);

@@ -258,6 +258,17 @@ pub fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     found
 }
 
+/// The object in `object` without its member `name`, and the text of that. All other members keep their bytes.
+///
+/// `None` when `object` has no such member, or is no object.
+#[must_use]
+pub fn take_member<'a>(object: &'a str, name: &str) -> Option<(String, &'a str)> {
+    let taken = member(object, name)?;
+    let mut rest = others(object, 1, |found| found == name)?;
+    rest.push('}');
+    Some((rest, taken))
+}
+
 /// The object in `object` with its member `name` replaced by, or else enriched with, the text `value`.
 ///
 /// All other members keep their bytes. `None` when `object` is no object.
@@ -268,19 +279,7 @@ pub(crate) fn with_member(object: &str, name: &str, value: &str) -> Option<Strin
 /// As [`with_member`], for several names. What is set stands at the end, in the order given.
 pub(crate) fn with_members(object: &str, set: &[(&str, &str)]) -> Option<String> {
     let room: usize = set.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-    let mut out = String::with_capacity(object.len() + room);
-    out.push('{');
-    let mut members = Members::new(object.as_bytes(), u32::MAX)?;
-    while let Some(member) = members.next().ok()? {
-        let name = unescape(&object.as_bytes()[member.name.clone()]);
-        if name.is_some_and(|name| set.iter().any(|(set, _)| *set == name)) {
-            continue;
-        }
-        if out.len() > 1 {
-            out.push(',');
-        }
-        out.push_str(&object[member.name.start - 1..member.value.end]);
-    }
+    let mut out = others(object, room + 1, |found| set.iter().any(|(name, _)| found == *name))?;
     for (name, value) in set {
         if out.len() > 1 {
             out.push(',');
@@ -290,6 +289,25 @@ pub(crate) fn with_members(object: &str, set: &[(&str, &str)]) -> Option<String>
         out.push_str(value);
     }
     out.push('}');
+    Some(out)
+}
+
+/// The members of `object` that are not `left_out`, behind an opening brace that nothing closes yet. There is room for
+/// `room` more bytes.
+fn others(object: &str, room: usize, left_out: impl Fn(&str) -> bool) -> Option<String> {
+    let mut out = String::with_capacity(object.len() + room);
+    out.push('{');
+    let mut members = Members::new(object.as_bytes(), u32::MAX)?;
+    while let Some(member) = members.next().ok()? {
+        let name = unescape(&object.as_bytes()[member.name.clone()]);
+        if name.is_some_and(|name| left_out(&name)) {
+            continue;
+        }
+        if out.len() > 1 {
+            out.push(',');
+        }
+        out.push_str(&object[member.name.start - 1..member.value.end]);
+    }
     Some(out)
 }
 
@@ -320,6 +338,21 @@ mod tests {
         ] {
             assert!(depth_within(text.as_bytes(), depth), "{text}");
             assert!(depth == 0 || !depth_within(text.as_bytes(), depth - 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_taken_out_and_the_others_keep_their_bytes() {
+        for (object, rest) in [
+            (r#"{"_meta":{"a":1}}"#, "{}"),
+            (r#"{"_meta":{"a":1},"n":1e400}"#, r#"{"n":1e400}"#),
+            (r#" {"n" : 10 , "_meta":{"a":1}, "s":"\ud800"}"#, r#"{"n" : 10,"s":"\ud800"}"#),
+            (r#"{"x":{"_meta":0},"\u005fmeta":{"a":1}}"#, r#"{"x":{"_meta":0}}"#),
+        ] {
+            assert_eq!(take_member(object, "_meta"), Some((rest.into(), r#"{"a":1}"#)), "{object}");
+        }
+        for object in ["[1]", "{}", r#"{"x":{"_meta":0}}"#] {
+            assert_eq!(take_member(object, "_meta"), None);
         }
     }
 

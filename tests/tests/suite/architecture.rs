@@ -227,7 +227,7 @@ fn small_rooms_stay_lean_and_dependencies_point_one_way() {
         ("supervisor/wire", &["memchr", "serde", "serde_json"]),
         ("supervisor/keeper", &["libc", "nix"]),
         ("supervisor/manifest", &["nix", "outboard-core", "serde_json", "strsim", "toml"]),
-        ("plugin-sdk/rust", &["libc", "outboard-wire", "serde", "serde_json"]),
+        ("plugin-sdk/rust", &["libc", "outboard-wire", "serde", "serde_json", "tracing"]),
         ("plugins/chaos", &["libc"]),
         ("tests", &["libc", "serde", "serde_json", "tempfile", "toml"]),
         ("xtask", &[]),

@@ -1,0 +1,40 @@
+//! What `plugin-sdk/checks` holds against the protocol: a plugin that uses everything.
+
+#![allow(clippy::print_stdout, reason = "stray prints are part of what it is checked for")]
+
+use std::time::Duration;
+
+use outboard_plugin::{About, Call, Error, Plugin, Raw, Value};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Sum {
+    a: i64,
+    b: i64,
+}
+
+fn count(params: Value, call: &Call) -> Result<u64, Error> {
+    let to = params["to"].as_u64().unwrap_or(0);
+    for done in 1..=to {
+        call.progress(done as f64, Some(to as f64), "");
+    }
+    Ok(to)
+}
+
+fn slow(_: Value, call: &Call) -> Result<(), Error> {
+    while !call.wait_cancelled(Duration::from_secs(60)) {}
+    call.check()
+}
+
+fn main() -> std::process::ExitCode {
+    Plugin::new("checked", "1.0.0")
+        .method("echo", |params: Raw, _| Ok(params))
+        .method("add", |Sum { a, b }, _| Ok(a + b))
+        .about("add", About::new().timeout(Duration::from_secs(2)))
+        .method("slow", slow)
+        .method("count", count)
+        .on_config(|_: Value| Ok(()))
+        .on_drain(|| ())
+        .on_shutdown(|| println!("farewell"))
+        .run()
+}
