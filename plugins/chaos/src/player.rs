@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::input::{Frame, Input};
 use crate::json;
 use crate::mirror;
-use crate::script::{Act, Block, Step};
+use crate::script::{Act, Block, Step, Way};
 use crate::sys::{self, Action, Fork, SignalSets};
 use crate::text::{Text, Variable};
 use crate::{EXIT_LIFELINE, EXIT_STEP};
@@ -113,6 +113,24 @@ impl<'s> Player<'s> {
             Act::ReplySelf => {
                 let report = mirror::report(&self.env, &self.signals);
                 self.answer("result", report.as_bytes());
+            }
+            Act::Pry(pid) => {
+                let found = sys::pry(self.pid(pid)?);
+                let found = found.map(|(what, how)| format!("\"{what}\":\"{how}\""));
+                self.answer("result", format!("{{{}}}", found.join(",")).as_bytes());
+            }
+            Act::Forge { way, pid, text } => {
+                let pid = self.pid(pid)?;
+                let stdout = match way {
+                    Way::Open => {
+                        sys::open(OsStr::new(&format!("/proc/{pid}/fd/1")), libc::O_WRONLY)
+                    }
+                    Way::Copy => sys::copy_of(pid, 1),
+                };
+                let stdout = stdout.map_err(|error| format!("stdout of {pid}: {error}"))?;
+                let mut bytes = self.fill(text);
+                bytes.push(b'\n');
+                sys::write_all(stdout.as_raw_fd(), &bytes);
             }
             Act::Ask { method, params } => {
                 let (method, params) = (self.word(method), self.fill(params));
@@ -377,6 +395,10 @@ impl<'s> Player<'s> {
             Variable::Generation => env("OUTBOARD_GENERATION").unwrap_or_else(|| b"1".to_vec()),
             Variable::Env(name) => env(name).unwrap_or_default(),
         }
+    }
+
+    fn pid(&self, text: &Text) -> Result<i32, String> {
+        i32::try_from(self.number(text)?).map_err(|_| "no such process".to_owned())
     }
 
     fn number(&self, text: &Text) -> Result<u64, String> {

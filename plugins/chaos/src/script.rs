@@ -20,6 +20,8 @@ pub(crate) enum Act {
     Reply(Text),
     ReplyError { code: Text, message: Text },
     ReplySelf,
+    Pry(Text),
+    Forge { way: Way, pid: Text, text: Text },
     Ask { method: Text, params: Text },
     Read { method: Option<String> },
     Serve { dialect: Dialect, until: Option<String> },
@@ -51,6 +53,15 @@ pub(crate) enum Act {
 pub(crate) enum Dialect {
     Native,
     Mcp,
+}
+
+/// How a script comes to what another process has open.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Way {
+    /// Opens it again, through `/proc`.
+    Open,
+    /// Copies the descriptor.
+    Copy,
 }
 
 /// Reads a whole script. The error names the line.
@@ -178,6 +189,8 @@ fn simple(line: &[u8]) -> Result<Act, String> {
             Act::Ask { method: one(name, method)?, params: text(params)? }
         }
         "reply-self" => none(name, rest, Act::ReplySelf)?,
+        "pry" => Act::Pry(one(name, rest)?),
+        "forge" => forge(rest)?,
         "read" => Act::Read { method: (!rest.is_empty()).then(|| constant(rest)) },
         "serve" => serve(rest)?,
         "gate" => Act::Gate(one(name, rest)?),
@@ -217,6 +230,16 @@ fn flood(fd: i32, rest: &[u8]) -> Result<Act, String> {
     let lines = if lines == b"forever" { None } else { Some(one("a flood", lines)?) };
     let text = text(if rest.is_empty() { b"line $n" } else { rest })?;
     Ok(Act::Flood { fd, lines, text })
+}
+
+fn forge(rest: &[u8]) -> Result<Act, String> {
+    let (way, rest) = match words(rest) {
+        (b"open", rest) => (Way::Open, rest),
+        (b"copy", rest) => (Way::Copy, rest),
+        _ => return Err("forge open|copy PID TEXT".to_owned()),
+    };
+    let (pid, rest) = words(rest);
+    Ok(Act::Forge { way, pid: one("forge", pid)?, text: text(rest)? })
 }
 
 fn serve(rest: &[u8]) -> Result<Act, String> {

@@ -51,6 +51,47 @@ pub(crate) fn read(fd: RawFd, buffer: &mut [u8]) -> usize {
     }
 }
 
+/// Tries what a debugger may do to a process: what was tried, and `granted` or `refused`.
+pub(crate) fn pry(pid: i32) -> [(&'static str, &'static str); 3] {
+    // SAFETY: plain system calls; the requests take no pointers.
+    let attached = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) } == 0;
+    if attached {
+        // SAFETY: as above. One that was seized can only be let go where it stands.
+        unsafe {
+            libc::ptrace(libc::PTRACE_INTERRUPT, pid, 0, 0);
+            libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL);
+            libc::ptrace(libc::PTRACE_DETACH, pid, 0, 0);
+        }
+    }
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).is_ok();
+    let said = |granted| if granted { "granted" } else { "refused" };
+    [
+        ("attach", said(attached)),
+        ("memory", said(memory)),
+        ("descriptor", said(copy_of(pid, 1).is_ok())),
+    ]
+}
+
+/// A copy of what another process has open.
+pub(crate) fn copy_of(pid: i32, fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: both calls take numbers only; what they give is ours.
+    unsafe {
+        let pidfd = owned(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
+        owned(libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0))
+    }
+}
+
+/// # Safety
+///
+/// A descriptor that was just made, or an error.
+unsafe fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    match RawFd::try_from(fd) {
+        // SAFETY: the caller's promise.
+        Ok(fd @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 pub(crate) fn close(fd: RawFd) {
     // SAFETY: closing any number is defined. Scripts name descriptors that no Rust value owns
     // (0, 1, 2 and what was inherited); our own are above `OWN_DESCRIPTORS`.

@@ -18,6 +18,7 @@
 //! | [`inherit`] | what a process inherits from the image that ran in it before |
 //! | [`pidfd`] | signals that cannot reach the wrong process |
 //! | `book` | what goes over when the keeper executes another image of itself |
+//! | [`peer`] | who is on the other end of a socket, and where that process stands |
 //! | `protocol`, `blueprint` | messages between the two: fixed packets, and a sealed memfd for what is long |
 //! | `sys` | system calls; nearly all of the `unsafe` |
 //!
@@ -28,6 +29,7 @@ pub mod entry;
 pub mod error;
 pub mod inherit;
 pub mod order;
+pub mod peer;
 pub mod pidfd;
 pub mod probe;
 pub mod reaper;

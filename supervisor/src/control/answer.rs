@@ -15,8 +15,10 @@ use jsonrpsee::{Extensions, Methods};
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::api::Refusal;
 use super::methods::LONG;
-use crate::host::By;
+use super::rpc::refused;
+use super::server::Asker;
 
 /// The longest answer. The longest that there is in earnest is a page of log lines.
 pub(super) const MAX_ANSWER: usize = 16 * 1024 * 1024;
@@ -62,21 +64,25 @@ impl Answer {
 }
 
 /// Answers one message; `None` where no answer is due, or the subscription itself sends it.
-/// `by` is who sent it.
+/// `asker` is who sent it.
 pub(super) async fn answer(
     methods: &Methods,
     message: &[u8],
-    by: By,
+    asker: &Asker,
     subscriber: Option<&Subscriber>,
 ) -> Option<Answer> {
     let Ok(request) = serde_json::from_slice::<Request<'_>>(message) else {
         return what_else(message).map(Answer::of);
     };
     let Request { id, method, params, .. } = request;
+    if let Some(why) = &asker.refused {
+        let error = refused(&Refusal::PLUGIN_CLIENT, &**why);
+        return Some(Answer::of(MethodResponse::error(id, error)));
+    }
     let params = Params::new(params.as_ref().map(|params| params.get()));
     let told = || {
         let mut told = Extensions::new();
-        told.insert(by);
+        told.insert(asker.by);
         told
     };
     let long = match subscriber {

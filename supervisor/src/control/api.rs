@@ -53,6 +53,13 @@ pub struct Supervisor {
     /// What ends a whole plugin here: `cgroup`, `session`, …
     pub containment: String,
     pub keeper_pid: Option<u32>,
+    /// What keeps plugins from each other. `shared-user`: they run as one user, so that each can read and signal the others,
+    /// and use what this user may use.
+    #[serde(default)]
+    pub isolation: String,
+    /// Who is asking, as the supervisor sees it: `cli`, `api`, or `plugin:ID` for a process of a plugin.
+    #[serde(default)]
+    pub caller: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

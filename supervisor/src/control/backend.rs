@@ -1,6 +1,7 @@
 //! What the management API needs of a supervisor. The host implements it; tests have a fake.
 
 use std::future::Future;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ pub use crate::host::LogQuery;
 use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
     By, Dossier, Drift, EventRecord, LogLine, NoVersion, Outcome, ReloadError, ReloadRequest,
-    Reloaded, SupervisorView, Swapped, TopicStream, Which,
+    Reloaded, SupervisorView, Swapped, TopicStream, Which, Whose,
 };
 
 /// A running supervisor, as the management API sees it.
@@ -21,6 +22,12 @@ use crate::host::{
 pub trait Backend: Clone + Send + Sync + 'static {
     /// One consistent look at everything.
     fn view(&self) -> SupervisorView;
+
+    /// Whose the process is that connected this socket.
+    fn whose(&self, socket: BorrowedFd<'_>) -> Whose;
+
+    /// Why such a client is not served, if it is not.
+    fn why_refused(&self, whose: Whose) -> Option<String>;
 
     /// Probes these, as far as they run, and waits for their answers, each at most its `[health] timeout`.
     fn check(&self, ids: Vec<PluginId>) -> impl Future<Output = ()> + Send;

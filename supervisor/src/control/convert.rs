@@ -69,6 +69,8 @@ fn supervisor(view: &SupervisorView) -> api::Supervisor {
         sources: view.sources.iter().map(|s| text(s)).collect(),
         containment: view.containment.to_owned(),
         keeper_pid: view.keeper_pid,
+        isolation: view.isolation.to_owned(),
+        caller: String::new(),
     }
 }
 

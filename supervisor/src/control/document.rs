@@ -95,9 +95,9 @@ fn subscription(stream: Stream, item: &Schema) -> Value {
     })
 }
 
-/// Any method may be asked with parameters that make no sense.
+/// Any method may be asked with parameters that make no sense, or by a plugin.
 fn errors_of(row: &Row) -> impl Iterator<Item = &'static Refusal> {
-    row.errors.iter().chain([&Refusal::INVALID_PARAMS])
+    row.errors.iter().chain([&Refusal::INVALID_PARAMS, &Refusal::PLUGIN_CLIENT])
 }
 
 fn error(refusal: &Refusal) -> Value {

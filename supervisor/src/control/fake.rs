@@ -1,5 +1,6 @@
 //! A backend without a supervisor behind it, for tests of this folder and of the command line.
 
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::backend::{Backend, LogQuery};
 use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
     By, Dossier, Drift, Ended, EventRecord, LogLine, LogSource, NoVersion, Outcome, Plan,
-    PluginView, ReloadError, ReloadRequest, Reloaded, SupervisorView, Swapped, Which,
+    PluginView, ReloadError, ReloadRequest, Reloaded, SupervisorView, Swapped, Which, Whose,
 };
 
 /// 2026-03-01T03:12:04.118Z, in microseconds.
@@ -50,6 +51,8 @@ pub(crate) struct FakeState {
     pub(crate) drift: Drift,
     /// How often it was looked at.
     pub(crate) looks: u32,
+    /// Who every client is; a plugin's is refused.
+    pub(crate) whose: Whose,
 }
 
 impl Fake {
@@ -68,6 +71,7 @@ impl Fake {
                 reload_error: None,
                 drift: Drift::default(),
                 looks: 0,
+                whose: Whose::Other,
             }),
             events: broadcast::channel(8).0,
             logs: broadcast::channel(8).0,
@@ -118,6 +122,14 @@ impl Backend for Fake {
             state.looks += 1;
             state.view.clone()
         })
+    }
+
+    fn whose(&self, _socket: BorrowedFd<'_>) -> Whose {
+        self.with(|state| state.whose)
+    }
+
+    fn why_refused(&self, whose: Whose) -> Option<String> {
+        whose.why_refused()
     }
 
     async fn start(&self, ids: Vec<PluginId>, _by: By) -> Vec<Outcome> {
@@ -216,6 +228,7 @@ pub(crate) fn supervisor(plugins: Vec<PluginView>) -> SupervisorView {
         sources: vec![PathBuf::from("manifests/")],
         revision: 7,
         containment: "cgroup",
+        isolation: crate::host::ISOLATION,
         keeper_pid: Some(4243),
         now: NOW,
         plugins,

@@ -19,9 +19,8 @@ use tokio::sync::watch;
 
 use super::answer::{MAX_REQUEST, answer};
 use super::crowd::{Debt, Place, Standing};
-use super::server::{sender, turned};
+use super::server::{Asker, turned};
 use super::websocket;
-use crate::host::By;
 
 /// How long the head of a request may take, and the time until the next one; then its body. A client that is slower than
 /// this is not at work.
@@ -34,7 +33,7 @@ type HttpAnswer = Response<Full<Bytes>>;
 
 /// What a request for another protocol leaves behind.
 struct Upgrade {
-    by: By,
+    asker: Asker,
     handshake: Handshake,
     io: OnUpgrade,
 }
@@ -42,7 +41,7 @@ struct Upgrade {
 /// One connection while it speaks HTTP.
 struct Connection {
     /// Who is on the other end.
-    by: By,
+    asker: Asker,
     methods: Methods,
     place: Arc<Place>,
     /// The last answer, which may not be read yet.
@@ -53,14 +52,14 @@ struct Connection {
 /// Serves a connection until it ends, is sent away, or has had its answers after `stop` has turned true.
 pub(super) async fn serve(
     stream: UnixStream,
-    by: By,
+    asker: Asker,
     methods: Methods,
     place: Place,
     mut stop: watch::Receiver<bool>,
 ) {
     let place = Arc::new(place);
     let connection = Arc::new(Connection {
-        by,
+        asker,
         methods: methods.clone(),
         place: Arc::clone(&place),
         unread: Mutex::default(),
@@ -89,9 +88,9 @@ pub(super) async fn serve(
         tracing::debug!(%error, "a management connection ended");
     }
     let upgrade = connection.upgrade.lock().expect(UNPOISONED).take();
-    let Some(Upgrade { by, handshake, io }) = upgrade else { return };
+    let Some(Upgrade { asker, handshake, io }) = upgrade else { return };
     match io.await {
-        Ok(io) => websocket::serve(TokioIo::new(io), by, handshake, methods, &place, stop).await,
+        Ok(io) => websocket::serve(TokioIo::new(io), asker, handshake, methods, &place, stop).await,
         Err(error) => tracing::debug!(%error, "a management connection was not upgraded"),
     }
 }
@@ -102,9 +101,9 @@ impl Connection {
     async fn respond(&self, request: Request<Incoming>) -> HttpAnswer {
         // Who asks again has read the last answer, or does not want it.
         self.unread.lock().expect(UNPOISONED).take();
-        let by = sender(&request, self.by);
+        let asker = self.asker.of_request(&request);
         if is_upgrade_request(&request) {
-            return self.upgrade(request, by);
+            return self.upgrade(request, asker);
         }
         if let Some((status, why)) = misfit(&request) {
             return says(status, why);
@@ -124,7 +123,7 @@ impl Connection {
         };
         self.place.stands(Standing::Served);
         let in_work = self.place.owes(body.len());
-        let answer = answer(&self.methods, &body, by, None).await;
+        let answer = answer(&self.methods, &body, &asker, None).await;
         drop(in_work);
         self.place.stands(Standing::Idle);
         let text =
@@ -133,12 +132,12 @@ impl Connection {
         with_type(StatusCode::OK, "application/json; charset=utf-8", text)
     }
 
-    fn upgrade(&self, request: Request<Incoming>, by: By) -> HttpAnswer {
+    fn upgrade(&self, request: Request<Incoming>, asker: Asker) -> HttpAnswer {
         let mut handshake = Handshake::new();
         match handshake.receive_request(&request) {
             Ok(response) => {
                 let io = hyper::upgrade::on(request);
-                *self.upgrade.lock().expect(UNPOISONED) = Some(Upgrade { by, handshake, io });
+                *self.upgrade.lock().expect(UNPOISONED) = Some(Upgrade { asker, handshake, io });
                 response.map(|()| Full::default())
             }
             Err(error) => says(StatusCode::BAD_REQUEST, &format!("no WebSocket: {error}")),

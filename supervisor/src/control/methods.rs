@@ -127,6 +127,7 @@ impl<B: Backend> Serve for Methods<B> {
     async fn status(&self, params: api::Select) -> RpcResult<api::Status> {
         let view = self.backend.view();
         let mut status = convert::status(&view, wall());
+        status.supervisor.caller = asking().caller().to_owned();
         let drift = self.backend.drift().await;
         status.drift = drift.files.into_iter().collect();
         for plugin in &mut status.plugins {

@@ -39,7 +39,7 @@ pub(super) struct Row {
     pub(super) params: fn(&mut SchemaGenerator) -> Schema,
     /// The answer, or each item of a subscription.
     pub(super) answer: fn(&mut SchemaGenerator) -> Schema,
-    /// Besides `invalid_params`, which any method may answer with.
+    /// Besides `invalid_params` and `plugin_client`, which any method may answer with.
     pub(super) errors: &'static [Refusal],
     pub(super) stream: Option<Stream>,
 }

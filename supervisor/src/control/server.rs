@@ -1,5 +1,6 @@
 //! Serves the management API on its Unix socket.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,8 +83,9 @@ impl ControlServer {
             })?;
         let (stop, stopped) = watch::channel(false);
         let (ending, end) = watch::channel(None);
-        let methods = register(Methods::new(backend, end)).into();
-        let accepting = tokio::spawn(accept(listener, methods, stopped));
+        let methods = register(Methods::new(backend.clone(), end)).into();
+        let accepting =
+            tokio::spawn(accept(listener, methods, move |stream| of(&backend, stream), stopped));
         Ok(Self { socket, stop, ending, accepting })
     }
 
@@ -152,6 +154,7 @@ impl Drop for ControlServer {
 async fn accept(
     listener: UnixListener,
     methods: RpcMethods,
+    asker: impl Fn(&UnixStream) -> Asker,
     mut stop: watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let mut open = JoinSet::new();
@@ -190,8 +193,8 @@ async fn accept(
             refuse(stream, "too many management connections").await;
             continue;
         };
-        let (reserve, by) = (reserve.clone(), peer(&stream));
-        let serving = http::serve(stream, by, methods.clone(), place, stop.clone());
+        let (reserve, asker) = (reserve.clone(), asker(&stream));
+        let serving = http::serve(stream, asker, methods.clone(), place, stop.clone());
         open.spawn(async move {
             serving.await;
             // Its descriptor is free now, and nobody else has had a turn since.
@@ -207,18 +210,31 @@ fn may_connect(stream: &UnixStream) -> bool {
     peer_uid(stream).is_some_and(|uid| uid == geteuid().as_raw() || uid == 0)
 }
 
-/// Who is on the other end, for whoever is told of a change that it asks for.
-fn peer(stream: &UnixStream) -> By {
-    let peer = getsockopt(stream, sockopt::PeerCredentials).ok();
-    let pid = peer.and_then(|peer| u32::try_from(peer.pid()).ok());
-    By { via: Via::Api, uid: peer.map(|peer| peer.uid()), pid }
+/// Who is on the other end of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    /// For whoever is told of a change that it asks for.
+    pub(super) by: By,
+    /// Why it gets nothing, if it gets nothing.
+    pub(super) refused: Option<Arc<str>>,
 }
 
-/// Who sends a request over a connection. The command line says that it is one: nobody gains by saying so.
-pub(super) fn sender<B>(request: &Request<B>, by: By) -> By {
-    let agent = request.headers().get(USER_AGENT);
-    let is_cli = agent.is_some_and(|agent| agent.as_bytes() == CLI_AGENT.as_bytes());
-    By { via: if is_cli { Via::Cli } else { Via::Api }, ..by }
+fn of(backend: &impl Backend, stream: &UnixStream) -> Asker {
+    let peer = getsockopt(stream, sockopt::PeerCredentials).ok();
+    let pid = peer.and_then(|peer| u32::try_from(peer.pid()).ok());
+    let whose = backend.whose(stream.as_fd());
+    let by = By { via: Via::Api, uid: peer.map(|peer| peer.uid()), pid, whose };
+    Asker { by, refused: backend.why_refused(whose).map(Into::into) }
+}
+
+impl Asker {
+    /// Who sends this request. The command line says that it is one: nobody gains by saying so.
+    pub(super) fn of_request<B>(&self, request: &Request<B>) -> Self {
+        let agent = request.headers().get(USER_AGENT);
+        let is_cli = agent.is_some_and(|agent| agent.as_bytes() == CLI_AGENT.as_bytes());
+        let via = if is_cli { Via::Cli } else { Via::Api };
+        Self { by: By { via, ..self.by }, refused: self.refused.clone() }
+    }
 }
 
 /// Says why, for as long as the kernel takes it at once, and hangs up.

@@ -1,21 +1,31 @@
 //! A running [`Supervisor`] as what the management API needs.
 
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use outboard_core::PluginId;
 use tokio::sync::broadcast;
 
+use super::CONTROL_SOCKET;
 use super::backend::Backend;
 use crate::host::upgrade::{Granted, Refused};
 use crate::host::{
     By, Change, Dossier, Drift, EventRecord, LogLine, LogQuery, NoVersion, Outcome, ReloadError,
-    ReloadRequest, Reloaded, Supervisor, SupervisorView, Swapped, Which,
+    ReloadRequest, Reloaded, Supervisor, SupervisorView, Swapped, Which, Whose,
 };
 
 impl Backend for Supervisor {
     fn view(&self) -> SupervisorView {
         Supervisor::view(self)
+    }
+
+    fn whose(&self, socket: BorrowedFd<'_>) -> Whose {
+        Supervisor::whose(self, socket)
+    }
+
+    fn why_refused(&self, whose: Whose) -> Option<String> {
+        Supervisor::why_refused(self, whose, CONTROL_SOCKET)
     }
 
     async fn check(&self, ids: Vec<PluginId>) {

@@ -21,8 +21,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use super::answer::{Answer, MAX_REQUEST, SUBSCRIPTIONS, Subscriber, answer, too_long};
 use super::crowd::{Debt, Place, Standing};
-use super::server::turned;
-use crate::host::By;
+use super::server::{Asker, turned};
 
 /// Requests of one connection in work at the same time; answers that are not written yet count.
 const IN_WORK: usize = 16;
@@ -50,7 +49,7 @@ struct Due {
 /// Serves it until its client is gone, it is sent away, or it has had its answers after `stop` has turned true.
 pub(super) async fn serve(
     io: TokioIo<Upgraded>,
-    by: By,
+    asker: Asker,
     handshake: Handshake,
     methods: Methods,
     place: &Arc<Place>,
@@ -64,7 +63,7 @@ pub(super) async fn serve(
     tokio::select! {
         () = place.sent_away() => {}
         () = receive(receiver, asked, place, stop) => {}
-        () = work(sender, requests, (methods, by), place) => {}
+        () = work(sender, requests, (methods, asker), place) => {}
     }
 }
 
@@ -113,7 +112,7 @@ async fn receive(
 async fn work(
     mut sender: Sender<Io>,
     mut requests: mpsc::Receiver<Asked>,
-    (methods, by): (Methods, By),
+    (methods, asker): (Methods, Asker),
     place: &Arc<Place>,
 ) {
     let (sink, mut items) = mpsc::channel(QUEUED_ITEMS);
@@ -132,7 +131,7 @@ async fn work(
         let due = tokio::select! {
             asked = requests.recv(), if more => {
                 match asked {
-                    Some(asked) => drop(in_work.spawn(done(asked, (methods.clone(), by), subscriber.clone(), Arc::clone(place)))),
+                    Some(asked) => drop(in_work.spawn(done(asked, (methods.clone(), asker.clone()), subscriber.clone(), Arc::clone(place)))),
                     None => more = false,
                 }
                 continue;
@@ -165,13 +164,13 @@ async fn work(
 
 async fn done(
     asked: Asked,
-    (methods, by): (Methods, By),
+    (methods, asker): (Methods, Asker),
     subscriber: Subscriber,
     place: Arc<Place>,
 ) -> Option<Due> {
     let Asked { message, kept, turn } = asked;
     let Answer { json, long } = match message {
-        Some(message) => answer(&methods, &message, by, Some(&subscriber)).await?,
+        Some(message) => answer(&methods, &message, &asker, Some(&subscriber)).await?,
         None => too_long(),
     };
     drop(kept);

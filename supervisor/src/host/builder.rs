@@ -28,6 +28,7 @@ use super::state_dir::{Kept, Left, StateDir, StateDirError};
 use super::supervisor::Supervisor;
 use super::upgrade::{Program, Upgrades};
 use super::waiters::Waiters;
+use super::whose::Leaders;
 
 /// How long the reaper may look for what an earlier run left behind.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
@@ -152,6 +153,7 @@ impl Builder {
             program,
             upgrades: Upgrades::default(),
             keeper: Mutex::new(KeeperInfo::default()),
+            leaders: Leaders::default(),
             stopped: watch::Sender::new(None),
             sink,
             dossiers: self.settings.logs.dossiers as usize,

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::whose::Whose;
+
 /// The way by which it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
@@ -15,6 +17,19 @@ pub enum Via {
     Watch,
 }
 
+impl Via {
+    /// The word for it, in events.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cli => "cli",
+            Self::Api => "api",
+            Self::Signal => "signal",
+            Self::Watch => "watch",
+        }
+    }
+}
+
 /// Who asked, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct By {
@@ -22,6 +37,8 @@ pub struct By {
     /// The kernel's word for who is on the other end of the socket.
     pub uid: Option<u32>,
     pub pid: Option<u32>,
+    /// Whose process that is.
+    pub whose: Whose,
 }
 
 impl By {
@@ -29,22 +46,29 @@ impl By {
     #[must_use]
     pub fn own(via: Via) -> Self {
         let (uid, pid) = (nix::unistd::getuid().as_raw(), std::process::id());
-        Self { via, uid: Some(uid), pid: Some(pid) }
+        Self { via, uid: Some(uid), pid: Some(pid), whose: Whose::Other }
+    }
+
+    /// Who it is to the plugins that it calls, and in accounts: `cli`, `api`, `plugin:ID`.
+    #[must_use]
+    pub fn caller(self) -> &'static str {
+        self.whose.plugin().unwrap_or(self.via.word())
     }
 
     /// The `by` of an event.
     #[must_use]
     pub fn to_json(self) -> Value {
-        let via = match self.via {
-            Via::Cli => "cli",
-            Via::Api => "api",
-            Via::Signal => "signal",
-            Via::Watch => "watch",
-        };
+        let via = self.via.word();
         // Whoever sends a signal stays unknown to the runtime; of a change on the disk nobody knows it.
         match self.via {
             Via::Signal | Via::Watch => json!({"via": via}),
-            Via::Cli | Via::Api => json!({"via": via, "uid": self.uid, "pid": self.pid}),
+            Via::Cli | Via::Api => {
+                let mut by = json!({"via": via, "uid": self.uid, "pid": self.pid});
+                if let Some(plugin) = self.whose.plugin() {
+                    by["caller"] = plugin.into();
+                }
+                by
+            }
         }
     }
 }

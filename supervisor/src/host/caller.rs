@@ -38,6 +38,12 @@ impl Caller {
         Self { name: Name::Known(name), turn: next_turn() }
     }
 
+    /// A process of a plugin that came as a client; its name is `plugin:ID` already.
+    #[must_use]
+    pub(crate) fn plugin_client(name: &'static str) -> Self {
+        Self { name: Name::Plugin(name.into()), turn: next_turn() }
+    }
+
     /// One generation of a plugin.
     #[must_use]
     pub(crate) fn plugin(id: &PluginId) -> Self {

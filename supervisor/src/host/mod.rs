@@ -55,6 +55,7 @@ pub mod upgrade;
 mod view;
 mod waiters;
 mod watch;
+mod whose;
 mod words;
 
 pub use builder::{Builder, StartError};
@@ -78,3 +79,4 @@ pub use swap::{Judged, NoVersion, SwapOrder, SwapReport, Swapped};
 pub(crate) use topics::{Listen, Subscription};
 pub use topics::{Published, TopicStream};
 pub use view::*;
+pub use whose::{ISOLATION, Whose};

@@ -32,6 +32,7 @@ impl Dispatcher {
                 self.step(key, generation, Event::Execed);
             }
             Report::SpawnFailed { key: order, step, errno } => {
+                self.shared.leaders.remove(order);
                 let Some((key, generation)) = self.orders.remove(&order) else { return };
                 let Some(live) = self.live.get(&(key, generation)) else { return };
                 let found = diagnose(step, errno, &live.program, &live.cwd);
@@ -47,6 +48,7 @@ impl Dispatcher {
                 self.died(key, generation, exit_of(exit));
             }
             Report::Gone { key: order, swept, rusage, took: _ } => {
+                self.shared.leaders.remove(order);
                 let Some((key, generation)) = self.orders.remove(&order) else { return };
                 if let Some(slot) = self.slots.get(&key) {
                     let (cpu, peak_kib) = (rusage.user + rusage.system, rusage.max_rss_kib);
@@ -88,6 +90,9 @@ impl Dispatcher {
         live.pidfd = Some(pidfd.clone());
         live.link.set_pid(pid);
         self.persist.leader(order, pid, self.clock.now());
+        if let Some(slot) = self.slots.get(&key) {
+            self.shared.leaders.add(pid, order, slot.id.clone());
+        }
         super::watch::watch(pidfd, self.happenings.clone(), key, generation);
         if let Some(slot) = self.slots.get(&key) {
             let command = slot.told().of(generation).command.clone();
@@ -159,6 +164,7 @@ impl Dispatcher {
         self.carry_out(effects);
         self.orders.clear();
         self.shared.sweep_after_keeper().await;
+        self.shared.leaders.clear();
         if self.keeper_deaths.len() >= DEATHS {
             self.gave_up = true;
             return;

@@ -23,6 +23,7 @@ use super::slot::Slot;
 use super::state_dir::StateDir;
 use super::topics::Topics;
 use super::upgrade::{Program, Upgrades};
+use super::whose::Leaders;
 
 /// How long the rest of a dead keeper's processes may take to end.
 const SWEEP_LIMIT: Duration = Duration::from_secs(10);
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     /// Who grants upgrades.
     pub(super) upgrades: Upgrades,
     pub(super) keeper: Mutex<KeeperInfo>,
+    /// Whose a process is.
+    pub(super) leaders: Leaders,
     pub(super) stopped: watch::Sender<Option<End>>,
     pub(super) sink: Arc<super::sink::Sink>,
     /// Failures kept on the disk for each plugin.

@@ -283,6 +283,7 @@ impl Supervisor {
             revision: shared.revision(),
             containment: shared.containment(),
             keeper_pid: shared.keeper_info().pid,
+            isolation: super::whose::ISOLATION,
             now,
             plugins: shared.slots().iter().map(|slot| plugin_view(slot, shared)).collect(),
         }

@@ -20,6 +20,8 @@ pub struct SupervisorView {
     /// `cgroup`, `session`: what ends a whole plugin here.
     pub containment: &'static str,
     pub keeper_pid: Option<u32>,
+    /// `shared-user`: what keeps plugins from each other.
+    pub isolation: &'static str,
     /// Monotonic now, on the clock of every [`outboard_core::Time`] in the snapshots.
     pub now: outboard_core::Time,
     pub plugins: Vec<PluginView>,

@@ -59,6 +59,7 @@ pub const EVENTS: &[&str] = &[
     "event.dropped",
     "client.cut_off",
     "client.missed",
+    "client.refused",
     "log.dropped",
     "log.trouble",
     "clock.stall",

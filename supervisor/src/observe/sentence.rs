@@ -112,7 +112,10 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
 fn by(by: Option<&Value>) -> String {
     let member = |name: &str| by.and_then(|by| by.get(name));
     match (member("pid").and_then(Value::as_u64), member("uid").and_then(Value::as_u64)) {
-        (Some(pid), Some(uid)) => format!(" by pid {pid} of user {uid}"),
+        (Some(pid), Some(uid)) => match member("caller").and_then(Value::as_str) {
+            Some(plugin) => format!(" by pid {pid} of {plugin}"),
+            None => format!(" by pid {pid} of user {uid}"),
+        },
         _ => String::new(),
     }
 }

@@ -1,5 +1,8 @@
 //! SEC: what a plugin can see and reach.
 
+mod clients;
+mod siblings;
+
 use std::fs;
 
 use outboard_tests::Running;

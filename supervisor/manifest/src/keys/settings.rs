@@ -66,8 +66,7 @@ static CONTROL: Section = table(
             Kind::Bool,
             "Refuses clients that are plugins, where that can be known.",
         )
-        .default("false")
-        .protects(),
+        .default("false"),
         key("group", Kind::Text, "Group that may connect.").later(),
         key("read_group", Kind::Text, "Group that may look.").later(),
     ],

@@ -219,7 +219,7 @@ fn a_broken_outboard_toml_is_an_error_of_the_set() {
     let folder = Folder::new(&[
         (
             "outboard.toml",
-            "[supervisor]\nstart_concurency = 8\ncontainment = \"pidns\"\n[defaults.helth]\n[defaults.health]\ninterval = 3\n[control]\nrefuse_plugins = true\n[service]\nready = \"listening\"\n[[discover.python]]\ngroup = 3\n",
+            "[supervisor]\nstart_concurency = 8\ncontainment = \"pidns\"\n[defaults.helth]\n[defaults.health]\ninterval = 3\n[control]\nrefuse_plugins = \"yes\"\n[service]\nready = \"listening\"\n[[discover.python]]\ngroup = 3\n",
         ),
         ("a.toml", SOUND),
     ]);

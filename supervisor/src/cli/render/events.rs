@@ -254,6 +254,13 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
                 count(f.number("n"), "notification", "notifications"),
             ),
         ),
+        "client.refused" => {
+            let who = match f.text("caller").as_str() {
+                "unknown" => "who had ended before it was known".to_owned(),
+                caller => caller.to_owned(),
+            };
+            (Warn, format!("a client at {} was refused: {who} (refuse_plugins)", f.text("socket")))
+        }
         "log.dropped" => {
             (Warn, format!("{} dropped", count(f.number("n"), "log line", "log lines")))
         }
@@ -330,7 +337,10 @@ fn asked_by(event: &Event) -> String {
     match (member("via").and_then(Value::as_str), number("pid"), number("uid")) {
         (Some("watch"), ..) => ", as a file changed".to_owned(),
         (Some("signal"), ..) => ", as a signal asked".to_owned(),
-        (_, Some(pid), Some(uid)) => format!(", as pid {pid} of user {uid} asked"),
+        (_, Some(pid), Some(uid)) => match member("caller").and_then(Value::as_str) {
+            Some(plugin) => format!(", as pid {pid} of {plugin} asked"),
+            None => format!(", as pid {pid} of user {uid} asked"),
+        },
         _ => String::new(),
     }
 }

@@ -18,6 +18,7 @@ pub(in crate::cli) fn planned(screen: &mut Screen, plan: &Plan, then: &str) {
     }
     screen.line(&format!("from revision {}; {}", plan.revision, untouched(plan)));
     steps(screen, plan);
+    isolation(screen, plan);
     screen.line(&format!("Nothing was changed. Apply exactly this: {then}"));
 }
 
@@ -68,6 +69,13 @@ fn rest(screen: &mut Screen, plan: &Plan) {
     }
     for warning in &plan.warnings {
         screen.line(&format!("warning: {}", visible(warning)));
+    }
+}
+
+/// What everybody who adds a plugin should know of it.
+fn isolation(screen: &mut Screen, plan: &Plan) {
+    if plan.isolation == "shared-user" {
+        screen.line("isolation: shared-user; plugins of one user can read each other");
     }
 }
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub mod code {
     /// Class `not_found`: no plugin of that name.
     pub const UNAVAILABLE: i32 = -31001;
+    /// Class `plugin_client`: this client is served nothing.
+    pub const PERMISSION_DENIED: i32 = -31006;
     /// Class `host_exit`: the supervisor ends before the answer is known.
     pub const SHUTTING_DOWN: i32 = -31008;
     /// Class `conflict`: somebody else was first.
@@ -113,6 +115,11 @@ impl Refusal {
         code: code::UNAVAILABLE,
         class: "upgrade_unreadable",
         meaning: "the build cannot go on with the state of this supervisor: the message says why",
+    };
+    pub const PLUGIN_CLIENT: Self = Self {
+        code: code::PERMISSION_DENIED,
+        class: "plugin_client",
+        meaning: "the client is a plugin's process, or cannot be told from one, and `[control] refuse_plugins` is on: nothing was done",
     };
     pub const INTERNAL: Self = Self {
         code: code::INTERNAL,

@@ -32,6 +32,9 @@ pub struct Plan {
     pub excepted: Vec<String>,
     /// What deserves a look and refuses nothing.
     pub warnings: Vec<String>,
+    /// What keeps the plugins from each other once it is applied, as in `status`.
+    #[serde(default)]
+    pub isolation: String,
 }
 
 /// One plugin's part of a plan.

@@ -13,7 +13,9 @@ use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
 use super::budget::{Budget, Share};
-use crate::host::{Address, Answer, Askers, Guest, Listen, Published, Relayed, Subscription};
+use crate::host::{
+    Address, Answer, Askers, Guest, Listen, Published, Relayed, Subscription, Whose,
+};
 
 mod kept;
 mod write;
@@ -37,6 +39,8 @@ const STALLED: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Client {
     number: u64,
+    /// Whose process it is, as it was when it came.
+    whose: Whose,
     stream: UnixStream,
     out: Mutex<Out>,
     session: Mutex<Session>,
@@ -125,10 +129,11 @@ pub(super) struct CutOff {
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 impl Client {
-    pub(super) fn new(stream: UnixStream, budget: &Budget) -> Self {
+    pub(super) fn new(stream: UnixStream, budget: &Budget, whose: Whose) -> Self {
         let out = Out { counted: budget.share(), ..Out::default() };
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            whose,
             stream,
             out: Mutex::new(out),
             session: Mutex::new(Session::new(Speaks::Native)),
@@ -144,6 +149,10 @@ impl Client {
     /// What it said of itself, and was told.
     pub(super) fn session(&self) -> MutexGuard<'_, Session> {
         self.session.lock().expect("nothing panics while it holds a client's session")
+    }
+
+    pub(super) fn whose(&self) -> Whose {
+        self.whose
     }
 
     pub(super) fn stream(&self) -> &UnixStream {

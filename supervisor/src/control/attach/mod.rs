@@ -141,7 +141,7 @@ async fn accept(listener: UnixListener, supervisor: Supervisor, seats: Arc<Seats
                 if !peer_uid(&stream).is_some_and(|uid| uid == me || uid == 0) {
                     continue;
                 }
-                let seat = Seat::new(stream, &budget);
+                let seat = Seat::new(stream, &budget, &supervisor);
                 let (supervisor, seats) = (supervisor.clone(), Arc::clone(&seats));
                 tokio::spawn(async move {
                     serve(seat, &supervisor, &seats).await;
@@ -341,6 +341,12 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
             return None;
         }
     };
+    if let Some(why) = supervisor.why_refused(client.whose(), ATTACH_SOCKET) {
+        let callee = Callee { plugin: &attach.plugin, generation: 0 };
+        client.owe();
+        client.answer(&id, Err(&CallError::client_refused(callee, why)));
+        return None;
+    }
     let Some(slot) = supervisor.slot(&attach.plugin) else {
         let callee = Callee { plugin: &attach.plugin, generation: 0 };
         let mut error = CallError::unavailable(callee, "not_found");
@@ -359,12 +365,16 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
         Dialect::Mcp => Speaks::Mcp,
         Dialect::Native | Dialect::Lsp => Speaks::Native,
     };
-    let caller = match attach.caller.as_deref() {
+    let asked_by = match attach.caller.as_deref() {
         Some("cli") => "cli",
         Some(_) | None => "api:attach",
     };
     // A command that makes one call is no client that shares a session.
-    let shares = caller != "cli";
+    let shares = asked_by != "cli";
+    let caller = match client.whose().plugin() {
+        Some(plugin) => Caller::plugin_client(plugin),
+        None => Caller::client(asked_by),
+    };
     *client.session() = outboard_wire::Session::new(speaks);
     if shares {
         let alone = manifest.attach.clients == Clients::One;
@@ -393,7 +403,6 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
         Wish::Wait => WhileRestarting::Wait,
     });
     let wait = attach.wait_ms.map_or(OPENING, Duration::from_millis);
-    let caller = Caller::client(caller);
     let speaks = shares.then_some(speaks);
     Some(Session { slot, speaks, caller, deadline, while_restarting, wait })
 }

@@ -10,6 +10,7 @@ use super::MAX_MESSAGE;
 use super::budget::Budget;
 use super::client::Client;
 use super::messages::Session;
+use crate::host::Supervisor;
 
 /// One connection.
 pub(super) struct Seat {
@@ -31,9 +32,13 @@ pub(super) struct Seats(Mutex<BTreeMap<u64, Arc<Seat>>>);
 
 impl Seat {
     /// A connection that has just been accepted.
-    pub(super) fn new(stream: UnixStream, budget: &Budget) -> Arc<Self> {
+    pub(super) fn new(stream: UnixStream, budget: &Budget, supervisor: &Supervisor) -> Arc<Self> {
+        let whose = supervisor.whose(&stream);
         let framer = Framer::newline(MAX_MESSAGE as usize);
-        Self::with(Client::new(stream, budget), Reading { framer, session: None, strange: 0 })
+        Self::with(
+            Client::new(stream, budget, whose),
+            Reading { framer, session: None, strange: 0 },
+        )
     }
 
     pub(super) fn with(client: Client, reading: Reading) -> Arc<Self> {

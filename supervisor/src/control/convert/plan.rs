@@ -22,6 +22,7 @@ pub fn plan(plan: &Plan) -> api::Plan {
         untouched: plan.untouched as u64,
         excepted: plan.excepted.iter().map(|id| id.to_string()).collect(),
         warnings: plan.warnings.clone(),
+        isolation: crate::host::ISOLATION.to_owned(),
     }
 }
 

@@ -37,6 +37,7 @@ use crate::host::state_dir::StateDir;
 use crate::host::supervisor::Supervisor;
 use crate::host::view::EventRecord;
 use crate::host::waiters::Waiters;
+use crate::host::whose::Leaders;
 
 /// A supervisor that could go on: all that does not need its descriptors.
 #[derive(Debug)]
@@ -156,6 +157,7 @@ impl Rebuilt {
             program: Program::at(state.program),
             upgrades: Upgrades::default(),
             keeper: Mutex::new(KeeperInfo::default()),
+            leaders: Leaders::default(),
             stopped: watch::Sender::new(None),
             sink,
             dossiers: settings.logs.dossiers as usize,
@@ -329,6 +331,9 @@ impl Dispatcher {
         if let Some(pidfd) = pidfd.clone().filter(|_| !died) {
             // One that ended meanwhile is noticed now, and one whose end was noticed is noticed again.
             crate::host::watch::watch(pidfd, self.happenings.clone(), slot.key, generation);
+        }
+        if link.pid() != 0 {
+            self.shared.leaders.add(link.pid(), order, slot.id.clone());
         }
         let live = Live { order, link, pidfd, execed, died, program, cwd, identity };
         Ok((live, unfilled))

@@ -145,6 +145,12 @@ impl CallError {
         Self::host(Kind::PermissionDenied, callee, class, message, false).with_sent(false)
     }
 
+    /// −31006, class `client`: this client is not served, and the words say why.
+    #[must_use]
+    pub fn client_refused(callee: Callee<'_>, why: String) -> Self {
+        Self::host(Kind::PermissionDenied, callee, "client", why, false).with_sent(false)
+    }
+
     /// −31007, or −31005 where the answer was nested too deeply: what was read instead of an answer.
     #[must_use]
     pub fn rejected(callee: Callee<'_>, reject: &Reject, max_depth: u32) -> Self {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use outboard_keeper::Level;
 use outboard_keeper::trial::{Descriptors, Ended, Findings, Held, Limited};
 
@@ -48,6 +49,7 @@ pub(super) fn checks(
             Err(why) => Check::new("file sandbox", Verdict::No, why),
         },
         users(found),
+        clients(),
         open(descriptors, plugins),
         stop(shutdown_cap, Surroundings::look()),
     ]
@@ -139,12 +141,32 @@ fn remedy(found: &Findings) -> Option<String> {
 fn users(found: &Findings) -> Check {
     let name = "separate users";
     match &found.users {
-        Ok(()) => Check::new(name, Verdict::Yes, "a test plugin ran as `nobody`"),
+        // What the machine can do is not what manifests can ask for yet.
+        Ok(()) => {
+            let words = "a test plugin ran as `nobody`; plugins share one user all the same (isolation: shared-user)";
+            Check::new(name, Verdict::Partly, words)
+        }
         Err(why) if why == "operation not permitted" => {
-            let words = "needs root; plugins of one user can read each other";
+            let words =
+                "needs root; plugins of one user can read each other (isolation: shared-user)";
             Check::new(name, Verdict::No, words)
         }
         Err(why) => Check::new(name, Verdict::No, why),
+    }
+}
+
+/// Whether a plugin that comes as a client is known for sure.
+fn clients() -> Check {
+    let name = "know a client";
+    match outboard_keeper::peer::by_pidfd() {
+        Ok(()) => {
+            Check::new(name, Verdict::Yes, "a plugin at the sockets is known by pidfd and descent")
+        }
+        Err(Errno::ENOPROTOOPT) => {
+            let words = "by number and descent: Linux 6.5 gives pidfds of clients; one that ends at once may be mistaken";
+            Check::new(name, Verdict::Partly, words)
+        }
+        Err(why) => Check::new(name, Verdict::No, why.desc()),
     }
 }
 

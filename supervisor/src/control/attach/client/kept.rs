@@ -13,12 +13,14 @@ use tokio::sync::Notify;
 use super::super::budget::Budget;
 use super::{Client, Missed, NUMBERS, Out, Unwritten};
 use crate::host::upgrade::{Descriptors, Fd};
-use crate::host::{KeptRelayed, Relayed};
+use crate::host::{KeptRelayed, Relayed, Whose};
 
 /// A client, written down.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) struct KeptClient {
     number: u64,
+    #[serde(default)]
+    whose: Whose,
     stream: Fd,
     session: Session,
     #[serde(with = "outboard_wire::octets")]
@@ -44,6 +46,7 @@ impl Client {
         let out = self.out();
         Ok(KeptClient {
             number: self.number,
+            whose: self.whose,
             stream,
             session,
             bytes: out.bytes.clone(),
@@ -86,6 +89,7 @@ impl Client {
         };
         Ok(Self {
             number: kept.number,
+            whose: kept.whose,
             stream,
             out: Mutex::new(out),
             session: Mutex::new(kept.session),
