@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -132,7 +132,13 @@ impl Sink {
         let (queue, jobs) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let taken = waiting.clone();
-        let writer = Writer { files: HashMap::new(), failing: HashSet::new(), lost: 0, trouble };
+        let writer = Writer {
+            files: HashMap::new(),
+            folders: HashSet::new(),
+            failing: HashSet::new(),
+            lost: 0,
+            trouble,
+        };
         let thread = std::thread::Builder::new()
             .name("ob-files".into())
             .spawn(move || writer.run(&jobs, &taken))?;
@@ -175,6 +181,8 @@ impl Drop for Sink {
 
 struct Writer<F> {
     files: HashMap<Arc<Path>, Open>,
+    /// Folders that a file was opened in: one that goes away is made again.
+    folders: HashSet<PathBuf>,
     /// Files that could not be written when that was last tried: one may fail while others, elsewhere, do not.
     failing: HashSet<PathBuf>,
     /// Lines lost since writing began to fail.
@@ -246,7 +254,7 @@ impl<F: Fn(String)> Writer<F> {
         }
         let open = match self.files.entry(path.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(open_append(path)?),
+            Entry::Vacant(entry) => entry.insert(open_in(&mut self.folders, path)?),
         };
         open.size += bytes;
         open.waiting.extend_from_slice(line.as_bytes());
@@ -267,7 +275,15 @@ impl<F: Fn(String)> Writer<F> {
     fn write(&mut self, path: &Arc<Path>) {
         let Some(open) = self.files.get_mut(path).filter(|open| open.lines > 0) else { return };
         let lines = std::mem::take(&mut open.lines);
-        let written = open.file.write_all(&open.waiting);
+        let written = match open.is_at(path) {
+            true => Ok(()),
+            // Somebody took it away, or its folder: what is written there now nobody would find.
+            false => open_in(&mut self.folders, path).map(|again| {
+                open.file = again.file;
+                open.size = again.size + open.waiting.len() as u64;
+            }),
+        };
+        let written = written.and_then(|()| open.file.write_all(&open.waiting));
         open.waiting.clear();
         open.waiting.shrink_to(KEPT);
         if written.is_err() {
@@ -302,6 +318,32 @@ impl<F: Fn(String)> Writer<F> {
 #[expect(clippy::disallowed_methods, reason = "a thread that only writes files may sleep")]
 fn gather() {
     std::thread::sleep(GATHER);
+}
+
+/// Opens a file to append to. A folder in which that worked before and that is gone is made again.
+fn open_in(folders: &mut HashSet<PathBuf>, path: &Path) -> io::Result<Open> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let open = match open_append(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && folders.contains(folder) => {
+            fs::DirBuilder::new().mode(0o700).create(folder)?;
+            open_append(path)?
+        }
+        opened => opened?,
+    };
+    if !folders.contains(folder) {
+        folders.insert(folder.to_owned());
+    }
+    Ok(open)
+}
+
+impl Open {
+    /// Whether this file is what lies there.
+    fn is_at(&self, path: &Path) -> bool {
+        match (self.file.metadata(), fs::symlink_metadata(path)) {
+            (Ok(own), Ok(there)) => (own.dev(), own.ino()) == (there.dev(), there.ino()),
+            (Ok(_), Err(_)) | (Err(_), _) => false,
+        }
+    }
 }
 
 fn open_append(path: &Path) -> io::Result<Open> {
@@ -451,6 +493,37 @@ mod tests {
         assert_eq!(heard.recv().unwrap(), "files are written again; 2 lines were lost");
         drop(sink);
         assert_eq!(fs::read_to_string(&*file).unwrap(), "kept\n");
+    }
+
+    #[test]
+    fn a_folder_that_is_taken_away_is_made_again_and_nothing_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("logs");
+        fs::create_dir(&folder).unwrap();
+        let file: Arc<Path> = folder.join("log").into();
+        let (said, heard) = channel();
+        let sink = Sink::start(move |s| said.send(s).unwrap_or_default()).unwrap();
+        let append = |text: &str| {
+            let line = Line::Text(text.to_owned());
+            let limits = Rotation { size: 1000, keep: 1 };
+            assert!(sink.offer(Job::Append { file: file.clone(), line, limits }));
+            let (done, mut wait) = oneshot::channel();
+            assert!(sink.offer(Job::Flush(done)));
+            while wait.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
+                std::thread::yield_now();
+            }
+        };
+        append("one");
+        fs::rename(&folder, dir.path().join("elsewhere")).unwrap();
+        append("two");
+        fs::remove_dir_all(&folder).unwrap();
+        append("three");
+        fs::remove_file(&file).unwrap();
+        append("four");
+        drop(sink);
+        assert_eq!(fs::read_to_string(dir.path().join("elsewhere/log")).unwrap(), "one\n");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "four\n");
+        assert_eq!(heard.iter().collect::<Vec<_>>(), Vec::<String>::new());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
+use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 
 /// A state directory that this process holds. Released when dropped, or by the kernel when the process dies.
@@ -116,6 +117,9 @@ impl StateDir {
             .mode(0o700)
             .create(path.join("logs"))
             .map_err(|e| io("make its logs folder", e))?;
+        // Before anything runs whose words would be lost.
+        access(&path.join("logs"), AccessFlags::W_OK | AccessFlags::X_OK)
+            .map_err(|e| io("write to its logs folder", e.into()))?;
         Ok(Self { path: path.to_owned(), lock })
     }
 
