@@ -393,6 +393,13 @@ pub trait Dialect: Send {
     /// The peer's answer as the caller gets it.
     fn reply<'a>(&self, method: &str, outcome: Result<&'a RawValue, RemoteError<'a>>) -> Reply<'a>;
 
+    /// A result that names its call by the host's id, as its caller is told it, who knows the call by `id`. `None` where there
+    /// is nothing to rename.
+    fn renamed(&self, method: &str, result: &str, id: &Id) -> Option<String> {
+        let _ = (method, result, id);
+        None
+    }
+
     /// What cancels a request in flight. `reason` is `caller`, `deadline` or `shutdown`.
     fn cancel(&self, id: u32, method: &str, reason: &str) -> Cancel;
 

@@ -25,7 +25,8 @@ use super::{
     Ask, Belongs, CallCx, CallRefusal, Cancel, Dialect, Framing, HOST_NAME, HOST_VERSION, Inbound,
     Kept, OpenCx, Reply, Stop, StopCx, Tag, is_legal_method, note, object_params, request,
 };
-use crate::json::{member, quoted};
+use crate::id::Id;
+use crate::json::{member, quoted, with_member};
 use crate::message::RemoteError;
 use crate::session::Wants;
 use opening::Opening;
@@ -42,6 +43,9 @@ pub const MODERN: &str = "2026-07-28";
 
 /// The one legacy revision that has batches.
 const BATCHING: &str = "2025-03-26";
+
+/// Opens a subscription of the modern era; its result comes when the subscription ends.
+const LISTEN: &str = "subscriptions/listen";
 
 /// In `_meta` of what a modern server sends within a subscription: the id of the request that it was opened by.
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
@@ -212,6 +216,15 @@ impl Dialect for Mcp {
         }
     }
 
+    fn renamed(&self, method: &str, result: &str, id: &Id) -> Option<String> {
+        if method != LISTEN {
+            return None;
+        }
+        let meta = member(result, "_meta")?;
+        member(meta, SUBSCRIPTION)?;
+        with_member(result, "_meta", &with_member(meta, SUBSCRIPTION, &id.to_string())?)
+    }
+
     fn cancel(&self, id: u32, _method: &str, reason: &str) -> Cancel {
         let params = format!("{{\"requestId\":{id},\"reason\":{}}}", quoted(reason));
         // No answer follows, by the specification.
@@ -246,7 +259,7 @@ impl Dialect for Mcp {
     }
 
     fn counts_as_work(&self, method: &str) -> bool {
-        method != "subscriptions/listen"
+        method != LISTEN
     }
 
     fn stop(&mut self, rung: Stop, _cx: &StopCx<'_>, asks: &mut Vec<Ask>) {

@@ -3,6 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::dialect::tests::Script;
 use crate::dialect::{Meta, RemoteError as Remote};
+use crate::id::Id;
 use crate::message::{Message, decode};
 
 const LEGACY_RESULT: &str = concat!(
@@ -343,6 +344,19 @@ fn calls_to_a_modern_server_carry_version_and_capabilities() {
     );
     assert!(!script.dialect.counts_as_work("subscriptions/listen"));
     assert!(script.dialect.counts_as_work("tools/call"));
+}
+
+#[test]
+fn the_result_of_a_subscription_names_it_as_its_caller_does() {
+    let script = modern();
+    let result =
+        r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":7,"x":1},"resultType":"complete"}"#;
+    let told = script.dialect.renamed("subscriptions/listen", result, &Id::Str("mine".into()));
+    let told = told.unwrap();
+    assert!(told.contains(r#""io.modelcontextprotocol/subscriptionId":"mine""#), "{told}");
+    assert!(told.contains(r#""x":1"#) && !told.contains(":7"), "{told}");
+    assert_eq!(script.dialect.renamed("tools/call", result, &Id::Num(1)), None);
+    assert_eq!(script.dialect.renamed("subscriptions/listen", "{}", &Id::Num(1)), None);
 }
 
 #[test]
