@@ -80,10 +80,12 @@ fn long() -> bool {
     std::env::var("OUTBOARD_LONG").is_ok_and(|long| !matches!(&*long, "" | "0"))
 }
 
-/// A build that writes another version of the state, for upgrades between two. It is made before the usual one, which
+/// A build that writes another version of the state, for upgrades between two, and panics where it is told to. It is made before the usual one, which
 /// then takes the usual place.
 fn next_build() -> Result<PathBuf, Failure> {
-    let build = cargo("build --workspace --bins --features outboard/state-version-next");
+    let build = cargo(
+        "build --workspace --bins --features outboard/state-version-next,outboard/failpoints",
+    );
     run_command("the build with the next version of the state", build)?;
     let [built, kept] = ["outboard", "outboard-next"].map(|name| target().join("debug").join(name));
     fs::copy(&built, &kept).map_err(|error| unreadable(&built.display().to_string(), &error))?;

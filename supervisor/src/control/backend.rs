@@ -29,6 +29,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Why such a client is not served, if it is not.
     fn why_refused(&self, whose: Whose) -> Option<String>;
 
+    /// A part that serves everybody has panicked: the supervisor ends.
+    fn panicked(&self, what: &'static str, message: String);
+
     /// Probes these, as far as they run, and waits for their answers, each at most its `[health] timeout`.
     fn check(&self, ids: Vec<PluginId>) -> impl Future<Output = ()> + Send;
 

@@ -132,6 +132,10 @@ impl Backend for Fake {
         whose.why_refused()
     }
 
+    fn panicked(&self, what: &'static str, _message: String) {
+        self.with(|state| state.asked.push(format!("end, since {what} panicked")));
+    }
+
     async fn start(&self, ids: Vec<PluginId>, _by: By) -> Vec<Outcome> {
         self.change(format!("start {}", ids.join(" "))).await
     }

@@ -23,7 +23,7 @@ use super::reserve::{self, Reserve, Spent};
 use super::rpc::register;
 use super::socket::{BindError, BoundSocket, peer_uid};
 use super::{CLI_AGENT, CONTROL_SOCKET, http};
-use crate::host::{By, Via};
+use crate::host::{By, Via, caught};
 
 /// Connections served at the same time.
 const CONNECTIONS: usize = 128;
@@ -84,8 +84,15 @@ impl ControlServer {
         let (stop, stopped) = watch::channel(false);
         let (ending, end) = watch::channel(None);
         let methods = register(Methods::new(backend.clone(), end)).into();
-        let accepting =
-            tokio::spawn(accept(listener, methods, move |stream| of(&backend, stream), stopped));
+        let asked = backend.clone();
+        let asker = move |stream: &UnixStream| of(&asked, stream);
+        let accepting = caught(accept(listener, methods, asker, stopped));
+        let accepting = tokio::spawn(async move {
+            accepting.await.unwrap_or_else(|message| {
+                backend.panicked("the management socket", message);
+                JoinSet::new()
+            })
+        });
         Ok(Self { socket, stop, ending, accepting })
     }
 

@@ -28,6 +28,10 @@ impl Backend for Supervisor {
         Supervisor::why_refused(self, whose, CONTROL_SOCKET)
     }
 
+    fn panicked(&self, what: &'static str, message: String) {
+        Supervisor::panicked(self, what, message);
+    }
+
     async fn check(&self, ids: Vec<PluginId>) {
         self.health_check(&ids).await;
     }

@@ -189,7 +189,7 @@ impl Builder {
             answers: VecDeque::new(),
             stepping: false,
         };
-        tokio::spawn(dispatcher.run());
+        dispatcher.start();
         Ok(Supervisor { shared })
     }
 }

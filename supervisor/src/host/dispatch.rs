@@ -11,9 +11,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::by::By;
+use super::caught::caught;
 use super::clock::Clock;
 use super::command::{Change, Command};
 use super::diagnose::FileIdentity;
+use super::failpoint;
 use super::happening::{Happening, Happenings};
 use super::keeper_line::{KeeperLine, Word};
 use super::link::Link;
@@ -21,8 +23,9 @@ use super::persist::Persist;
 use super::pin::Pin;
 use super::redact;
 use super::reload::InForce;
-use super::shared::Shared;
+use super::shared::{End, Shared};
 use super::slot::Slot;
+use super::supervisor::Supervisor;
 use super::swap::Swap;
 use super::upgrade::Freeze;
 use super::waiters::Waiters;
@@ -85,8 +88,19 @@ pub(super) struct Live {
 }
 
 impl Dispatcher {
+    /// Runs it. Nobody else knows what is wanted of whom, so a panic in it ends the supervisor.
+    pub(super) fn start(self) {
+        let supervisor = Supervisor { shared: self.shared.clone() };
+        let running = caught(self.run());
+        tokio::spawn(async move {
+            if let Err(message) = running.await {
+                supervisor.panicked("the dispatcher", message);
+            }
+        });
+    }
+
     /// Runs until a shutdown has ended, or the keeper died too often.
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         let mut words = VecDeque::new();
         loop {
             if !self.leaving.is_empty() {
@@ -211,6 +225,7 @@ impl Dispatcher {
     }
 
     pub(super) fn happened(&mut self, happening: Happening) {
+        failpoint::reach("dispatcher", None);
         match happening {
             Happening::Plugin { key, generation, event } => self.step(key, generation, event),
             Happening::News { key, generation } => self.news(key, generation),
@@ -395,6 +410,7 @@ impl Dispatcher {
         self.waiters.give_up(self.clock.now());
         self.persist.write_now();
         super::pin::forget_all(&self.shared.state_dir);
-        self.shared.finish(self.gave_up).await;
+        let end = if self.gave_up { End::KeeperLost } else { End::Stopped };
+        self.shared.finish(end).await;
     }
 }

@@ -35,6 +35,10 @@ pub(crate) trait Guest: Answer + Debug {
     /// The plugin takes back a question (`Some`), or the generation that asked is gone (`None`). Whether there was one.
     fn withdraw(&self, generation: u64, question: Option<&Id>) -> bool;
 
+    /// It has not answered this question in its time, and is told that nobody waits for it any more. Gives the question, which
+    /// is still to be answered, and the client's name.
+    fn give_up(&self, generation: u64, question: &Id) -> Option<(Relayed, String)>;
+
     /// Another generation of the plugin serves, which opened like this.
     fn reopened(&self, opening: &Opening);
 
@@ -159,6 +163,11 @@ impl Guests {
     /// The plugin takes back a question of its own. Whether one of the clients had it.
     pub(crate) fn withdraw(&self, generation: u64, question: &Id) -> bool {
         self.all().iter().any(|guest| guest.withdraw(generation, Some(question)))
+    }
+
+    /// A question of the plugin that a client has not answered in its time, and the name of that client.
+    pub(crate) fn give_up(&self, generation: u64, question: &Id) -> Option<(Relayed, String)> {
+        self.all().iter().find_map(|guest| guest.give_up(generation, question))
     }
 
     /// How the plugin opened, this time or last time.

@@ -71,6 +71,8 @@ pub enum End {
     Stopped,
     /// The keeper died too often.
     KeeperLost,
+    /// A part that serves all plugins panicked. The keeper ends them all with this process.
+    Panicked,
 }
 
 impl Shared {
@@ -153,12 +155,14 @@ impl Shared {
     }
 
     /// The last words of the supervisor.
-    pub(super) async fn finish(&self, gave_up: bool) {
-        let fields =
-            if gave_up { json!({"reason": "the keeper died too often"}) } else { json!({}) };
+    pub(super) async fn finish(&self, end: End) {
+        let fields = match end {
+            End::Stopped => json!({}),
+            End::KeeperLost => json!({"reason": "the keeper died too often"}),
+            End::Panicked => json!({"reason": "a part of it panicked"}),
+        };
         self.recorder.supervisor("supervisor.stopped", fields);
         self.sink.flush().await;
-        let end = if gave_up { End::KeeperLost } else { End::Stopped };
         self.stopped.send_replace(Some(end));
     }
 }

@@ -1,7 +1,7 @@
 //! One plugin's shared part: what callers, links and `status` meet without asking the dispatcher.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use outboard_core::word::{self, Word};
@@ -421,6 +421,7 @@ fn note_of(seen: &Snapshot) -> Option<String> {
     }
 }
 
+/// What a panic left here is one plugin's own, and the generation that it concerns is being ended.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("nothing panics while it holds a slot")
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

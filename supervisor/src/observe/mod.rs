@@ -60,6 +60,7 @@ pub const EVENTS: &[&str] = &[
     "client.cut_off",
     "client.missed",
     "client.refused",
+    "client.silent",
     "log.dropped",
     "log.trouble",
     "clock.stall",

@@ -88,6 +88,11 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
         "client.missed" => {
             format!("a client missed {} notifications: {}", number("n"), text("client"))
         }
+        "client.silent" => format!(
+            "{} was asked and did not answer in {}: the plugin was told that nobody does",
+            text("client"),
+            millis(number("after_ms"))
+        ),
         "log.dropped" => format!("{} lines dropped: more than 1000 a second", number("n")),
         "swap.started" => format!("swap: another version is to take over ({})", text("mode")),
         "swap.active" => format!("swap: active after {}, on trial", millis(number("after_ms"))),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// Starts a supervisor that is not root, whoever runs the test: what the kernel keeps from one user's processes among
 /// each other it does not keep from root.
-fn as_a_user(row: &Row) -> Option<Running<'_>> {
+pub(crate) fn as_a_user(row: &Row) -> Option<Running<'_>> {
     let env = [("SUPERVISORS_SECRET", "hunter2-hunter2"), ("HOME", "/")];
     // SAFETY: asks for a number.
     if unsafe { libc::geteuid() } != 0 {

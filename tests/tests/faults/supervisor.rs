@@ -9,6 +9,8 @@ mod floods;
 mod keeper;
 mod killed;
 mod left;
+mod logs;
 mod output;
+mod panics;
 mod reload;
 mod signals;

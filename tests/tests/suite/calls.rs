@@ -329,3 +329,35 @@ fn every_call_ends_once_whatever_dies_meanwhile() {
     ));
     assert!(failed > 0 || twice > 0, "no kill met a call");
 }
+
+#[test]
+fn a_method_ends_by_the_time_that_its_plugin_gives_it() {
+    let world = World::new();
+    world.chaos(
+        "geo",
+        "on initialize { reply {\"protocolVersion\":1,\"methods\":{\"mute\":{\"timeoutMs\":150},\"echo\":{}}} }\nserve",
+    );
+    let run = world.run();
+    run.active("geo");
+    // A client's calls have no deadline of their own.
+    let error = run.call("geo", "mute", &json!({})).unwrap_err();
+    assert_eq!((error.code, error.class()), (-31002, "in_flight"), "{error:?}");
+    assert_eq!(run.call("geo", "echo", &json!({"n": 1})).unwrap(), json!({"n": 1}));
+}
+
+#[test]
+fn an_mcp_server_is_told_what_the_host_knows_where_its_manifest_says_so() {
+    let world = World::new();
+    world.chaos_with(
+        "geo",
+        "on tools/call { reply $params }\nserve mcp",
+        "dialect = \"mcp\"\n[mcp]\nsend_meta = true\n",
+    );
+    let run = world.run();
+    run.active("geo");
+    let mut client = run.try_attach("geo", Some(Duration::from_secs(20))).unwrap();
+    let told = client.call("tools/call", &json!({"name": "x", "arguments": {}})).unwrap();
+    let meta = &told["_meta"];
+    assert_eq!(meta["dev.outboard/caller"], "api:attach", "{told}");
+    assert!(meta["dev.outboard/deadlineMs"].as_u64().unwrap() <= 20_000, "{told}");
+}

@@ -84,6 +84,13 @@ async fn serve(
     screen: &mut Screen,
     begin: Begin,
 ) -> Result<Left, Trouble> {
+    // Its default action ends a process at the first write beyond a limit on file sizes. With a handler that is an error of
+    // the write, and the handler stays.
+    let heard = listen(SignalKind::from_raw(Signal::SIGXFSZ as i32));
+    drop(heard.map_err(|error| {
+        Trouble::new(Exit::Unavailable, "the signals of this process are not to be had")
+            .cause(error.to_string())
+    })?);
     let up = match begin {
         Begin::Afresh => start(args, dir, screen).await?,
         Begin::GoOn(handover) => {
@@ -240,6 +247,12 @@ async fn stopped(supervisor: &Supervisor) -> Result<(), Trouble> {
         )
         .cause("every plugin was ended with it, and nothing of them is left")
         .cause("something on this machine kills the process named obkeeper")),
+        End::Panicked => Err(Trouble::new(
+            Exit::Unavailable,
+            "outboard had to end: a part of it panicked, which is a defect of outboard",
+        )
+        .cause("every plugin is ended with it")
+        .help("outboard run DIR")),
     }
 }
 

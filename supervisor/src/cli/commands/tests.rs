@@ -16,8 +16,8 @@ use crate::cli::exit::Exit;
 use crate::cli::render::Screen;
 use crate::cli::render::run::{Expected, Mode};
 use crate::cli::trouble::Trouble;
-use crate::control::{Backend, ControlServer};
 use crate::control::fake::{self, Fake, active, failed, outcome, registered};
+use crate::control::{Backend, ControlServer};
 use crate::host::{Dossier, Ended, LogSource};
 
 struct World {

@@ -254,6 +254,13 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
                 count(f.number("n"), "notification", "notifications"),
             ),
         ),
+        "client.silent" => {
+            let (client, after) = (f.text("client"), f.span("after_ms"));
+            (
+                Warn,
+                format!("{client} was asked and did not answer in {after}; nobody answers it now"),
+            )
+        }
         "client.refused" => {
             let who = match f.text("caller").as_str() {
                 "unknown" => "who had ended before it was known".to_owned(),

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
 use super::budget::{Budget, Share};
+use super::peer;
 use crate::host::{
     Address, Answer, Askers, Guest, Listen, Published, Relayed, Subscription, Whose,
 };
@@ -369,6 +370,16 @@ impl Guest for Client {
             self.push("notifications/cancelled", &format!("{{\"requestId\":{id}}}"));
         }
         !withdrawn.is_empty()
+    }
+
+    fn give_up(&self, generation: u64, question: &Id) -> Option<(Relayed, String)> {
+        let (id, relayed) = {
+            let mut out = self.out();
+            let at = out.asked.iter().position(|(_, relayed)| relayed.is(generation, question))?;
+            out.asked.swap_remove(at)
+        };
+        self.push("notifications/cancelled", &format!("{{\"requestId\":{id}}}"));
+        Some((relayed, peer::name_of(&self.stream)))
     }
 
     fn reopened(&self, opening: &Opening) {

@@ -31,7 +31,7 @@ use self::seat::{Reading, Seat, Seats};
 use super::reserve::{self, Reserve, Spent};
 use super::socket::{BindError, BoundSocket, peer_uid};
 use super::{ATTACH_SOCKET, MAX_MESSAGE, words};
-use crate::host::{Answer, Caller, Supervisor, Token};
+use crate::host::{Answer, Caller, Supervisor, Token, caught};
 use crate::nearest::nearest;
 
 mod budget;
@@ -106,7 +106,12 @@ impl AttachServer {
             socket.try_clone_listener().and_then(UnixListener::from_std).map_err(|source| {
                 BindError::Io { action: "serve", path: socket.path().to_owned(), source }
             })?;
-        let accepting = tokio::spawn(accept(listener, supervisor, Arc::clone(&seats), budget));
+        let accepting = caught(accept(listener, supervisor.clone(), Arc::clone(&seats), budget));
+        let accepting = tokio::spawn(async move {
+            if let Err(message) = accepting.await {
+                supervisor.panicked("the attach socket", message);
+            }
+        });
         Ok(Self { socket, accepting, seats })
     }
 

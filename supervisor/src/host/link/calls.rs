@@ -54,6 +54,11 @@ impl Link {
         // Callers' own tokens could be the same, so the plugin is given the call's id in their place.
         let wants_progress = more.as_ref().is_some_and(|more| more.progress.is_some());
         let minted = wants_progress.then(|| Belongs::token(state.peer.next_id()));
+        // Whoever has more time than the plugin gives its own method need not wait for it.
+        let deadline = match state.timeouts.of_method(&method) {
+            Some(most) => Some(deadline.map_or(began + most, |at| at.min(began + most))),
+            None => deadline,
+        };
         let works = state.dialect.counts_as_work(&method);
         let State { peer, dialect, frames, .. } = state;
         let cx = CallCx {

@@ -14,12 +14,14 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::super::call::Token;
+use super::super::failpoint;
 use super::super::happening::Happening;
 use super::super::topics::Listen;
 use super::super::view::LogSource;
 use super::again::Again;
 use super::errands::Errand;
 use super::junk::error_text;
+use super::timeouts::Timeouts;
 use super::{Ahead, END_TOGETHER, Link, State, lock, read_now};
 
 /// One buffer for each thread: an idle plugin keeps nothing but an unfinished tail.
@@ -176,6 +178,8 @@ impl Link {
                                 state.pace.one_ended(now.since(pending.began));
                                 state.idle_from = now;
                                 let reply = state.dialect.reply(&method, outcome);
+                                let renamed = renamed(&state, &method, &token, &reply);
+                                let reply = renamed.as_deref().map_or(reply, Reply::Done);
                                 state.tally.answered += 1;
                                 self.check_drained(&mut state);
                                 let more = state.peer.output_pending();
@@ -220,6 +224,8 @@ impl Link {
                 self.run_errands(errands);
             }
             Message::Notification { method, params } => {
+                failpoint::arm(&method, &self.slot.id);
+                failpoint::reach("reader", Some(&*self.slot.id));
                 let mut state = self.state();
                 if state.over {
                     return;
@@ -354,6 +360,7 @@ impl Link {
             PluginEvent::Cancelled { id } => {
                 // A question that a client has been asked, or a call to another plugin.
                 if self.slot.guests.withdraw(self.generation, &id) {
+                    state.forget_question(&id);
                     state.peer.end_request();
                 } else {
                     state.errands.push(Errand::Cancel(id));
@@ -386,6 +393,7 @@ impl Link {
         let concurrency = facts.concurrency.map_or(own, |n| own.min(n));
         state.peer.limits_mut().concurrency = concurrency as usize;
         state.again = Again::new(&self.manifest.calls.idempotent, facts);
+        state.timeouts = Timeouts::of(facts);
         if facts.ready {
             // The writer runs next, and what is done here and for the order goes on beside the plugin's answer.
             self.probe_ahead(state);
@@ -415,4 +423,10 @@ impl Link {
         self.want(state);
         self.tell(Event::Opened(Opening { ready: facts.ready }));
     }
+}
+
+/// A client's result that names the call, which the client knows by an id of its own.
+fn renamed(state: &State, method: &str, token: &Token, reply: &Reply<'_>) -> Option<Box<RawValue>> {
+    let (Token::Client(_, id), Reply::Done(result)) = (token, reply) else { return None };
+    RawValue::from_string(state.dialect.renamed(method, result.get(), id)?).ok()
 }

@@ -24,6 +24,7 @@ use super::again::Again;
 use super::errands::{Events, Outgoing};
 use super::pace::Pace;
 use super::stderr::{KeptSaid, Said};
+use super::timeouts::Timeouts;
 use super::{Ahead, Draining, Link, Pending, Probe, State, Stdin, Tally, Unwritten, lock};
 use crate::host::caller::Caller;
 use crate::host::clock::Clock;
@@ -47,6 +48,8 @@ pub(crate) struct KeptLink {
     accepting: bool,
     opened: bool,
     again: (Vec<String>, bool),
+    #[serde(default)]
+    timeouts: Timeouts,
     pace: Pace,
     drains: bool,
     stdin_state: Stdin,
@@ -54,6 +57,8 @@ pub(crate) struct KeptLink {
     unwritten: Unwritten,
     dead: bool,
     caller: (String, bool, Turn),
+    #[serde(default)]
+    questions: Vec<(Time, Id)>,
     /// Its own calls that are open at others, and at whom.
     outgoing: Vec<(Id, PluginId)>,
     published: Bucket,
@@ -107,6 +112,7 @@ impl Link {
             accepting,
             opened,
             again,
+            timeouts,
             pace,
             drains,
             stdin: stdin_state,
@@ -116,6 +122,7 @@ impl Link {
             dead,
             // Carried out as soon as the link is unlocked, so there is none while its reader waits.
             errands: _,
+            questions,
             outgoing,
             published,
             events,
@@ -153,6 +160,7 @@ impl Link {
             accepting: *accepting,
             opened: *opened,
             again: again.kept(),
+            timeouts: timeouts.clone(),
             pace: pace.clone(),
             drains: *drains,
             stdin_state: *stdin_state,
@@ -160,6 +168,7 @@ impl Link {
             unwritten: unwritten.clone(),
             dead: *dead,
             caller: self.caller.kept(),
+            questions: questions.clone(),
             outgoing: outgoing.iter().map(|it| (it.id.clone(), it.callee.id.clone())).collect(),
             published: published.clone(),
             events: events.clone(),
@@ -217,6 +226,7 @@ impl Link {
             accepting: kept.accepting,
             opened: kept.opened,
             again: Again::restore(&manifest.calls.idempotent, kept.again),
+            timeouts: kept.timeouts,
             pace: kept.pace,
             drains: kept.drains,
             stdin: kept.stdin_state,
@@ -225,6 +235,7 @@ impl Link {
             over: false,
             dead: kept.dead,
             errands: Vec::new(),
+            questions: kept.questions,
             outgoing: Vec::new(),
             published: kept.published,
             events: kept.events,

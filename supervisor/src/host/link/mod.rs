@@ -18,16 +18,18 @@ mod pace;
 mod reconfigure;
 mod relay;
 mod stderr;
+mod tasks;
+mod timeouts;
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use outboard_core::{Event, Key, Report, Seen, Time};
 use outboard_manifest::Manifest;
-use outboard_wire::Framer;
 use outboard_wire::dialect::{Ask, Dialect};
 use outboard_wire::peer::{Limits, Peer};
+use outboard_wire::{Framer, Id};
 use serde::{Deserialize, Serialize};
 use tokio::net::unix::pipe;
 use tokio::sync::{Notify, oneshot};
@@ -51,6 +53,7 @@ pub(super) use kept::{KeptLink, Surroundings, Unfilled};
 pub(super) use ladder::refuse_all;
 use pace::Pace;
 pub(crate) use relay::{Askers, KeptRelayed, Relayed};
+use timeouts::Timeouts;
 
 /// One generation's link.
 pub(crate) struct Link {
@@ -101,6 +104,7 @@ struct State {
     opened: bool,
     /// Which calls may be made again.
     again: Again,
+    timeouts: Timeouts,
     /// How fast calls end, for those that are refused.
     pace: Pace,
     /// The plugin said that it supports `drain`.
@@ -116,6 +120,8 @@ struct State {
     dead: bool,
     /// What the plugin asked of the host, until the link is unlocked.
     errands: Vec<Errand>,
+    /// What it asked of clients, each with the time until which that may be answered.
+    questions: Vec<(Time, Id)>,
     /// Its own calls that are open at others.
     outgoing: Vec<Outgoing>,
     published: Bucket,
@@ -252,6 +258,7 @@ impl Link {
             accepting: false,
             opened: false,
             again: Again::default(),
+            timeouts: Timeouts::default(),
             pace: Pace::default(),
             drains: false,
             stdin: Stdin::Open,
@@ -260,6 +267,7 @@ impl Link {
             over: false,
             dead: false,
             errands: Vec::new(),
+            questions: Vec::new(),
             outgoing: Vec::new(),
             published: Bucket::new(PUBLISHED.0, PUBLISHED.1, clock.now()),
             events: Events::default(),
@@ -315,13 +323,6 @@ impl Link {
         });
         link.run(Some(stdin));
         link
-    }
-
-    /// Starts its tasks. What any of them holds while it waits is in the link itself.
-    fn run(self: &Arc<Self>, stdin: Option<Arc<pipe::Sender>>) {
-        tokio::spawn(self.clone().read_stdout());
-        tokio::spawn(self.clone().read_stderr());
-        tokio::spawn(self.clone().write(stdin));
     }
 
     /// Probes now, or joins the probe that is out; completes with the answer.
@@ -410,8 +411,10 @@ impl std::fmt::Debug for Link {
     }
 }
 
+/// A task that panicked while it held this has cost the generation its life ([`Link::panicked`]). Until that is over, what
+/// is left here serves to end its calls.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("nothing panics while it holds a link")
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads what lies in a pipe now. The runtime knows of readiness what the kernel told it when it last asked; whoever

@@ -13,6 +13,7 @@ use tokio::net::unix::pipe;
 
 use super::super::call::{More, Token};
 use super::super::caller::Caller;
+use super::super::failpoint;
 use super::errands::Errand;
 use super::{Ahead, Link, Pending, Probe, State, Stdin, Unwritten};
 
@@ -114,6 +115,7 @@ impl Link {
 
     fn next(&self, buffer: &mut Vec<u8>) -> Next {
         let mut state = self.state();
+        failpoint::reach("writer", Some(&*self.slot.id));
         if state.over {
             return Next::End;
         }
@@ -125,7 +127,7 @@ impl Link {
             state.stdin = Stdin::Closed;
             return Next::Close;
         }
-        Next::Wait { deadline: state.peer.next_deadline().map(Time::from_start) }
+        Next::Wait { deadline: state.next_deadline() }
     }
 
     /// The pipe is full: what is left is put down. Gives the next deadline to wait for beside it, or `None` when what is queued is to be thrown
@@ -141,7 +143,7 @@ impl Link {
         }
         let (bytes, written) = (std::mem::take(buffer), std::mem::take(written));
         state.unwritten = Unwritten { bytes, written };
-        Some(state.peer.next_deadline().map(Time::from_start))
+        Some(state.next_deadline())
     }
 
     fn wrote(&self, bytes: usize) {
@@ -197,7 +199,9 @@ impl Link {
         let late = due.map(|due| now.since(due)).unwrap_or_default();
         if late > STALL {
             self.pump();
-            self.state().peer.defer_deadlines(late);
+            let mut state = self.state();
+            state.peer.defer_deadlines(late);
+            state.questions.iter_mut().for_each(|(until, _)| *until = *until + late);
         }
         let mut expired: Vec<Expired<Pending>> = Vec::new();
         let mut state = self.state();
@@ -229,6 +233,11 @@ impl Link {
         }
         self.run_asks(&mut state);
         self.check_drained(&mut state);
+        let asked = !state.questions.is_empty();
+        drop(state);
+        if asked {
+            self.give_up_questions();
+        }
     }
 
     /// Writes the dialect's opening. Called once, before the process is even there: the pipe holds it.

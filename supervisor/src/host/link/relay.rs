@@ -3,9 +3,10 @@
 
 use std::sync::{Arc, Weak};
 
-use outboard_core::Key;
+use outboard_core::{Key, Time};
 use outboard_wire::{Id, RemoteError};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::super::call::{Answer, Token};
@@ -69,6 +70,7 @@ impl Relayed {
     pub(crate) fn answer(self, outcome: Result<&RawValue, &RemoteError<'_>>) {
         let Some(link) = self.link.upgrade() else { return };
         let mut state = link.state();
+        state.forget_question(&self.id);
         match outcome {
             Ok(result) => state.peer.answer(&self.id, Ok(result.get())),
             Err(error) => state.peer.answer_error(&self.id, error.raw.get()),
@@ -81,8 +83,25 @@ impl Relayed {
     /// No client answers it: what the plugin is told then.
     pub(crate) fn decline(self) {
         let Some(link) = self.link.upgrade() else { return };
-        link.decline(&mut link.state(), self.id.clone(), &self.otherwise);
+        let mut state = link.state();
+        state.forget_question(&self.id);
+        link.decline(&mut state, self.id.clone(), &self.otherwise);
+        drop(state);
         link.kick.notify_one();
+    }
+}
+
+impl State {
+    /// It waits for no client's answer any more.
+    pub(super) fn forget_question(&mut self, id: &Id) {
+        self.questions.retain(|(_, question)| question != id);
+    }
+
+    /// Until when the writer may wait.
+    pub(super) fn next_deadline(&mut self) -> Option<Time> {
+        let question = self.questions.iter().map(|(until, _)| *until).min();
+        let call = self.peer.next_deadline().map(Time::from_start);
+        call.into_iter().chain(question).min()
     }
 }
 
@@ -102,8 +121,33 @@ impl Link {
         let asker = (self.key, self.generation);
         let relayed = Relayed { link: self.me.clone(), asker, id, otherwise };
         let params = params.map_or("", RawValue::get);
-        if let Err(Relayed { id, otherwise, .. }) = client.ask(method, params, relayed) {
-            self.decline(state, id, &otherwise);
+        let question = relayed.id.clone();
+        match client.ask(method, params, relayed) {
+            Ok(()) => {
+                let limit = self.manifest.calls.deadline;
+                state.questions.push((self.clock.now() + limit, question));
+                self.kick.notify_one();
+            }
+            Err(Relayed { id, otherwise, .. }) => self.decline(state, id, &otherwise),
+        }
+    }
+
+    /// Clients that were asked and have not answered in `[calls] deadline`: the plugin, which waits with what it has open,
+    /// is told what it would be told if there were nobody to ask.
+    pub(super) fn give_up_questions(&self) {
+        let now = self.clock.now();
+        let overdue: Vec<Id> = {
+            let mut state = self.state();
+            state.questions.extract_if(.., |(until, _)| *until <= now).map(|(_, id)| id).collect()
+        };
+        for id in overdue {
+            let Some((relayed, client)) = self.slot.guests.give_up(self.generation, &id) else {
+                continue;
+            };
+            relayed.decline();
+            let after = u64::try_from(self.manifest.calls.deadline.as_millis());
+            let fields = json!({"client": client, "after_ms": after.unwrap_or(u64::MAX)});
+            self.say(&mut self.state(), "client.silent", fields);
         }
     }
 

@@ -229,7 +229,7 @@ impl Rebuilt {
         if let Thaw::Upgraded = why {
             dispatcher.renew_keeper();
         }
-        tokio::spawn(dispatcher.run());
+        dispatcher.start();
         Ok((Supervisor { shared }, events))
     }
 }

@@ -1,5 +1,6 @@
 //! Many clients on one plugin, through `outboard attach`: what they share, what they must not, and what outlives what.
 
+mod asked;
 mod crowd;
 mod foreign;
 mod opening;
