@@ -358,6 +358,6 @@ fn an_mcp_server_is_told_what_the_host_knows_where_its_manifest_says_so() {
     let mut client = run.try_attach("geo", Some(Duration::from_secs(20))).unwrap();
     let told = client.call("tools/call", &json!({"name": "x", "arguments": {}})).unwrap();
     let meta = &told["_meta"];
-    assert_eq!(meta["dev.outboard/caller"], "api:attach", "{told}");
+    assert_eq!(meta["dev.outboard/caller"], "cli", "{told}");
     assert!(meta["dev.outboard/deadlineMs"].as_u64().unwrap() <= 20_000, "{told}");
 }
