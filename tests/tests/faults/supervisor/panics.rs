@@ -38,7 +38,7 @@ fn sup_14_a_panic_in_a_plugins_own_part_costs_that_plugin_one_generation() {
         assert_eq!(panic.text("message"), format!("failpoint {place}"), "{panic}");
         let failure = run.failure("geo");
         assert_eq!(
-            (&*failure.text("class"), &*failure.text("detail")),
+            (failure.text("class"), failure.text("detail")),
             ("protocol", "internal-panic"),
             "{failure}"
         );
