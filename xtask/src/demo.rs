@@ -8,7 +8,7 @@ use crate::shell::{Failure, cannot_start, cargo, command, run as run_command, ta
 
 /// Sets up, builds, and becomes `outboard run`, so that Ctrl-C and the exit status are its own.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    setup::run()?;
+    setup::mcp_servers()?;
     run_command("the build", cargo("build --release -p outboard -p outboard-echo"))?;
     let plugins = target().join("release");
     let mut outboard = command(plugins.join("outboard"));

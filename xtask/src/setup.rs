@@ -1,4 +1,4 @@
-//! Installs the MCP servers that `manifests/mcp` runs, from their lock files, into that folder.
+//! Installs the servers that `manifests/mcp` and `manifests/lsp` run, from their lock files, into those folders.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,29 @@ use crate::shell::{Failure, ask, command, root, run as run_command};
 
 /// Installs what is not installed yet. Takes milliseconds when everything is.
 pub(crate) fn run() -> Result<(), Failure> {
-    node_servers()?;
-    python_servers()
+    mcp_servers()?;
+    language_servers()
 }
 
-fn node_servers() -> Result<(), Failure> {
+/// What `manifests/mcp` runs.
+pub(crate) fn mcp_servers() -> Result<(), Failure> {
+    servers("manifests/mcp")
+}
+
+/// What `manifests/lsp` runs.
+fn language_servers() -> Result<(), Failure> {
+    servers("manifests/lsp")
+}
+
+fn servers(folder: &str) -> Result<(), Failure> {
+    node_servers(folder)?;
+    python_servers(folder)
+}
+
+fn node_servers(servers: &str) -> Result<(), Failure> {
     let help = "install Node.js 20 or later with npm, then run this again";
     let lacking = |found: String| {
-        Failure::new(format!("manifests/mcp needs Node 20 or later with npm, and {found}"))
-            .help(help)
+        Failure::new(format!("{servers} needs Node 20 or later with npm, and {found}")).help(help)
     };
     let node = ask(with("node", &["--version"]))
         .ok_or_else(|| lacking("there is no `node` on PATH".into()))?;
@@ -25,25 +39,25 @@ fn node_servers() -> Result<(), Failure> {
     }
     let install = Installation {
         what: "npm ci",
-        lock: mcp().join("package-lock.json"),
-        folder: mcp().join("node_modules"),
+        lock: root().join(servers).join("package-lock.json"),
+        folder: root().join(servers).join("node_modules"),
         runtime: node,
     };
     if install.is_done()? {
         return Ok(());
     }
     ask(with("npm", &["--version"])).ok_or_else(|| lacking("there is no `npm` on PATH".into()))?;
-    println!("setup: npm ci in manifests/mcp (once; about half a minute)");
+    println!("setup: npm ci in {servers} (once; about half a minute)");
     let mut npm = with("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
-    npm.current_dir(mcp());
+    npm.current_dir(root().join(servers));
     run_command(install.what, npm).map_err(needs_network)?;
     install.done()
 }
 
-fn python_servers() -> Result<(), Failure> {
+fn python_servers(servers: &str) -> Result<(), Failure> {
     let help = "install Python 3.10 or later with its venv module, then run this again";
     let lacking = |found: String| {
-        let what = format!("manifests/mcp needs Python 3.10 or later with venv, and {found}");
+        let what = format!("{servers} needs Python 3.10 or later with venv, and {found}");
         Failure::new(what).help(help)
     };
     let python = ask(with("python3", &["--version"]))
@@ -55,8 +69,8 @@ fn python_servers() -> Result<(), Failure> {
     }
     let install = Installation {
         what: "pip install",
-        lock: mcp().join("requirements.txt"),
-        folder: mcp().join(".venv"),
+        lock: root().join(servers).join("requirements.txt"),
+        folder: root().join(servers).join(".venv"),
         runtime: python,
     };
     if install.is_done()? {
@@ -65,7 +79,7 @@ fn python_servers() -> Result<(), Failure> {
     // Some distributions package these two apart, and then fail half way through.
     ask(with("python3", &["-c", "import venv, ensurepip"]))
         .ok_or_else(|| lacking("its modules venv and ensurepip are not there".into()))?;
-    println!("setup: pip install in manifests/mcp/.venv (once; about half a minute)");
+    println!("setup: pip install in {servers}/.venv (once; about half a minute)");
     let mut venv = with("python3", &["-m", "venv", "--clear"]);
     venv.arg(&install.folder);
     run_command("python3 -m venv", venv)?;
@@ -74,10 +88,6 @@ fn python_servers() -> Result<(), Failure> {
     pip.arg("-r").arg(&install.lock);
     run_command(install.what, pip).map_err(needs_network)?;
     install.done()
-}
-
-fn mcp() -> PathBuf {
-    root().join("manifests/mcp")
 }
 
 fn with(program: &str, args: &[&str]) -> Command {

@@ -25,7 +25,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Ok(()) => "1",
         Err(failure) if in_ci() => return Err(failure),
         Err(failure) => {
-            eprintln!("{failure}\nwarning: tests that run the MCP servers are skipped");
+            eprintln!("{failure}\nwarning: tests that run MCP and language servers are skipped");
             "0"
         }
     };

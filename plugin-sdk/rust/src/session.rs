@@ -101,7 +101,7 @@ impl Session {
                 let message = format!("{bytes} bytes are more than this plugin takes in a frame");
                 self.shared.fail(&id, code::TOO_LARGE, &message);
             }
-            Item::TooLong { .. } | Item::Runaway { .. } | Item::Junk { .. } | Item::Fatal(_) => {
+            Item::TooLong { .. } | Item::Runaway { .. } | Item::Junk { .. } | Item::Fatal { .. } => {
                 self.junk();
             }
             Item::Tail { .. } => {}

@@ -1,5 +1,7 @@
 //! Stdin as frames.
 
+use std::ops::Range;
+
 use crate::json;
 use crate::sys;
 
@@ -33,20 +35,41 @@ pub(crate) struct Input {
     bytes: Vec<u8>,
     /// Bytes at the front that are known to hold no LF.
     searched: usize,
+    /// Frames come behind headers, as LSP has it; else each is a line.
+    pub(crate) headers: bool,
     ended: bool,
 }
 
 impl Input {
-    /// Whether a whole line is here.
-    pub(crate) fn has_line(&mut self) -> bool {
+    /// Whether a whole frame is here.
+    pub(crate) fn has_frame(&mut self) -> bool {
+        if self.headers { self.behind_header().is_some() } else { self.has_line() }
+    }
+
+    /// Where the frame behind the next header is.
+    fn behind_header(&self) -> Option<Range<usize>> {
+        let blank = self.bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+        let header = std::str::from_utf8(&self.bytes[..blank]).ok()?;
+        let length: usize = header.strip_prefix("Content-Length: ")?.parse().ok()?;
+        let from = blank + 4;
+        (self.bytes.len() >= from + length).then_some(from..from + length)
+    }
+
+    fn has_line(&mut self) -> bool {
         let unsearched = &self.bytes[self.searched..];
         let end = unsearched.iter().position(|&byte| byte == b'\n');
         self.searched += end.unwrap_or(unsearched.len());
         end.is_some()
     }
 
-    /// The next whole line, if it is here.
+    /// The next whole frame, if it is here.
     pub(crate) fn take(&mut self) -> Option<Frame> {
+        if self.headers {
+            let body = self.behind_header()?;
+            let frame = Frame::parse(&self.bytes[body.clone()]);
+            self.bytes.drain(..body.end);
+            return Some(frame);
+        }
         if !self.has_line() {
             return None;
         }

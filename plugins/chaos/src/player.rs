@@ -141,9 +141,9 @@ impl<'s> Player<'s> {
                 )
                 .into_bytes();
                 line.extend_from_slice(&params);
-                line.extend_from_slice(b"}\n");
+                line.push(b'}');
                 self.asks += 1;
-                sys::write_all(1, &line);
+                self.write_frame(line);
             }
             Act::Read { method } => {
                 self.read_line();
@@ -238,7 +238,18 @@ impl<'s> Player<'s> {
         frame.extend_from_slice(id);
         frame.extend_from_slice(format!(",\"{member}\":").as_bytes());
         frame.extend_from_slice(value);
-        frame.extend_from_slice(b"}\n");
+        frame.push(b'}');
+        self.write_frame(frame);
+    }
+
+    /// As the peer expects frames, which is how it sends them.
+    fn write_frame(&self, mut frame: Vec<u8>) {
+        if self.input.headers {
+            let header = format!("Content-Length: {}\r\n\r\n", frame.len());
+            frame.splice(..0, header.into_bytes());
+        } else {
+            frame.push(b'\n');
+        }
         sys::write_all(1, &frame);
     }
 

@@ -53,6 +53,7 @@ pub(crate) enum Act {
 pub(crate) enum Dialect {
     Native,
     Mcp,
+    Lsp,
 }
 
 /// How a script comes to what another process has open.
@@ -245,13 +246,14 @@ fn forge(rest: &[u8]) -> Result<Act, String> {
 fn serve(rest: &[u8]) -> Result<Act, String> {
     let (dialect, rest) = match words(rest) {
         (b"mcp", rest) => (Dialect::Mcp, rest),
+        (b"lsp", rest) => (Dialect::Lsp, rest),
         (b"native", rest) => (Dialect::Native, rest),
         _ => (Dialect::Native, rest),
     };
     let until = match words(rest) {
         (b"", _) => None,
         (b"until", method) if !method.is_empty() => Some(constant(method)),
-        _ => return Err("serve [native|mcp] [until METHOD]".to_owned()),
+        _ => return Err("serve [native|mcp|lsp] [until METHOD]".to_owned()),
     };
     Ok(Act::Serve { dialect, until })
 }
@@ -345,7 +347,7 @@ mod tests {
             ("pause 3", "line 1: pause takes no argument"),
             ("fork { shout }", "line 1: unknown step `shout`"),
             ("generation x { pause }", "line 1: generation wants N, N-M or N-"),
-            ("serve lsp", "line 1: serve [native|mcp] [until METHOD]"),
+            ("serve http", "line 1: serve [native|mcp|lsp] [until METHOD]"),
             ("say \\q", "line 1: unknown escape \\q"),
         ] {
             assert_eq!(parse(source.as_bytes()), Err(problem.to_owned()), "{source}");

@@ -11,10 +11,11 @@ use crate::sys;
 impl<'s> Player<'s> {
     /// Serves until a frame of method `until` has been handled, or until end of file.
     pub(crate) fn serve(&mut self, dialect: Dialect, until: Option<&str>) {
+        self.input.headers = dialect == Dialect::Lsp;
         loop {
             // A gate that opens is seen between any two frames, however many have gathered.
-            let listening = !self.input.has_line() && !self.input.ended();
-            let timeout = if self.input.has_line() { 0 } else { -1 };
+            let listening = !self.input.has_frame() && !self.input.ended();
+            let timeout = if self.input.has_frame() { 0 } else { -1 };
             let mut fds: Vec<i32> = self.deferred.iter().map(|d| d.gate.as_raw_fd()).collect();
             if listening {
                 fds.push(0);
@@ -77,6 +78,7 @@ impl<'s> Player<'s> {
         let known: &[&'static Block] = match dialect {
             Dialect::Native => &[native(), methods()],
             Dialect::Mcp => &[mcp()],
+            Dialect::Lsp => &[lsp(), methods()],
         };
         if let Some(block) = self.handler(known) {
             self.run(block);
@@ -140,6 +142,11 @@ fn mcp() -> &'static Block {
     own(&BLOCK, include_str!("prelude/mcp.chaos"))
 }
 
+fn lsp() -> &'static Block {
+    static BLOCK: OnceLock<Block> = OnceLock::new();
+    own(&BLOCK, include_str!("prelude/lsp.chaos"))
+}
+
 /// Application methods: of the native dialect as they are, of MCP as tools.
 fn methods() -> &'static Block {
     static BLOCK: OnceLock<Block> = OnceLock::new();
@@ -156,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_prelude_is_a_sound_script() {
-        for block in [native(), mcp(), methods()] {
+        for block in [native(), mcp(), lsp(), methods()] {
             assert!(!block.is_empty());
             assert!(block.iter().all(|step| matches!(step.act, Act::On { .. })));
         }

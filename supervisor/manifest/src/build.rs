@@ -56,6 +56,12 @@ pub(crate) fn manifest(
         attach: Attach {
             clients: match values.choice("attach.clients") {
                 "one" => Clients::One,
+                // Its root, its documents and its capabilities are one editor's.
+                _ if values.choice("dialect") == "lsp"
+                    && values.spot("attach.clients").is_none() =>
+                {
+                    Clients::One
+                }
                 _ => Clients::Shared,
             },
         },

@@ -1,8 +1,12 @@
 //! From a manifest to the dialect of a link and its bounds.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
 use outboard_manifest::{Dialect as Name, Era, Manifest};
+use outboard_wire::dialect::lsp::{Folder, LspSettings};
 use outboard_wire::dialect::mcp::{Era as McpEra, McpSettings};
-use outboard_wire::dialect::{Dialect, Mcp, Native, OpenLimits};
+use outboard_wire::dialect::{Dialect, Lsp, Mcp, Native, OpenLimits};
 use outboard_wire::peer::Limits;
 
 /// The dialect of one generation.
@@ -20,9 +24,45 @@ pub(super) fn make(manifest: &Manifest) -> Box<dyn Dialect> {
             send_meta: manifest.mcp.send_meta,
             change_events: manifest.mcp.change_events,
         })),
-        // `dialect = "lsp"` is refused by the manifest until there is one.
-        Name::Native | Name::Lsp => Box::new(Native::new()),
+        Name::Lsp => Box::new(Lsp::new(LspSettings {
+            root: manifest.lsp.root.as_deref().map(|root| folder(manifest, root)),
+            folders: manifest.lsp.folders.iter().map(|path| folder(manifest, path)).collect(),
+            settings: manifest.lsp.settings.clone(),
+            initialization_options: manifest.lsp.initialization_options.clone(),
+            capabilities: manifest.lsp.capabilities.clone(),
+        })),
+        Name::Native => Box::new(Native::new()),
     }
+}
+
+/// A folder of `[lsp]`: a URI as it is, or a path, relative to the manifest's folder.
+fn folder(manifest: &Manifest, text: &str) -> Folder {
+    let uri =
+        if text.contains("://") { text.to_owned() } else { file_uri(&manifest.dir.join(text)) };
+    let name = uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+    Folder { uri, name }
+}
+
+/// The URI of an absolute path, without `.` and `..` in it.
+fn file_uri(path: &Path) -> String {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(part),
+        }
+    }
+    let mut uri = "file://".to_owned();
+    for &byte in plain.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
+                uri.push(char::from(byte));
+            }
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
 }
 
 /// What the link bears.
@@ -51,5 +91,22 @@ pub(super) fn open_limits(manifest: &Manifest) -> OpenLimits {
         max_depth: manifest.wire.max_depth,
         handshake: manifest.policy.start.handshake_timeout,
         ping_interval: manifest.policy.health.interval,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_becomes_a_uri_that_means_it() {
+        for (path, uri) in [
+            ("/srv/project", "file:///srv/project"),
+            ("/srv/./a/../project/", "file:///srv/project"),
+            ("/srv/my project/ż#?%", "file:///srv/my%20project/%C5%BC%23%3F%25"),
+            ("/", "file:///"),
+        ] {
+            assert_eq!(file_uri(Path::new(path)), uri);
+        }
     }
 }

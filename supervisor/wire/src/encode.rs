@@ -1,8 +1,8 @@
 //! Messages into frames.
 //!
-//! Every function appends one frame, its LF included, to a buffer: compact, on one line, with the members in a fixed
-//! order (`jsonrpc`, `id`, `method`, `params`; or `jsonrpc`, `id`, `result` or `error`). That order is part of the
-//! protocol: it lets a shell script be a plugin. Texts given as JSON are written as they are, save that line breaks
+//! Every function but [`behind_header`] appends one frame, its LF included, to a buffer: compact, on one line, with the
+//! members in a fixed order (`jsonrpc`, `id`, `method`, `params`; or `jsonrpc`, `id`, `result` or `error`). That order
+//! is part of the protocol: it lets a shell script be a plugin. Texts given as JSON are written as they are, save that line breaks
 //! become spaces; in valid JSON they can only stand between tokens.
 
 use memchr::memchr2;
@@ -62,6 +62,21 @@ pub fn error_raw(out: &mut Vec<u8>, id: &Id, object: &str) {
     out.extend_from_slice(br#","error":"#);
     one_line(out, object);
     out.extend_from_slice(b"}\n");
+}
+
+/// A frame that somebody else wrote, perhaps over several lines.
+pub fn as_line(out: &mut Vec<u8>, frame: &str) {
+    one_line(out, frame);
+    out.push(b'\n');
+}
+
+/// Appends a frame that is a line, its LF included or not, as LSP's base protocol has it.
+pub fn behind_header(out: &mut Vec<u8>, line: &[u8]) {
+    let body = line.strip_suffix(b"\n").unwrap_or(line);
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(body.len().to_string().as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(body);
 }
 
 /// Bytes of a request's frame without its LF.

@@ -108,7 +108,7 @@ fn cut(framing: Framing, max: usize, chunks: &[&[u8]]) -> Vec<String> {
             }
             Item::Runaway { bytes } => assert_eq!(*bytes, 4 * max as u64),
             Item::Tail { bytes, kept } => assert!(*bytes > 0 && kept.len() as u64 <= *bytes),
-            Item::Fatal(_) => assert_eq!(framing, Framing::ContentLength),
+            Item::Fatal { .. } => assert_eq!(framing, Framing::ContentLength),
         }
         items.push(format!("{item:?}"));
     };

@@ -24,7 +24,7 @@ fn item_value(item: &Item<'_>) -> Value {
         }
         Item::Runaway { bytes } => json!({"runaway": {"bytes": bytes}}),
         Item::Tail { bytes, .. } => json!({"tail": {"bytes": bytes}}),
-        Item::Fatal(what) => json!({ "fatal": what }),
+        Item::Fatal { what, .. } => json!({ "fatal": what }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! WIRE: what a plugin may do to its link.
 
 mod answers;
+mod framing;
 mod lines;
 mod pipes;
 mod size;

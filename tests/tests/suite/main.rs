@@ -15,6 +15,7 @@ mod follow;
 mod harness;
 mod lifecycle;
 mod load;
+mod lsp;
 mod management;
 mod mcp;
 mod once_active;

@@ -9,8 +9,7 @@ pub(crate) static MANIFEST: Section = Section {
         key("id", Kind::Id, "The plugin's name; by default the name of the file."),
         key("description", Kind::Text, "What it is, for people."),
         key("dialect", Kind::Choice(&["native", "mcp", "lsp"]), "What it speaks.")
-            .default("native")
-            .not_yet(&["lsp"]),
+            .default("native"),
         key("enabled", Kind::Bool, "Whether `run` starts it.").default("true"),
         key("lazy", Kind::Bool, "Start at the first call.").default("false"),
         key("watch", Kind::Paths, "Files whose change makes `run --watch` swap it.").later(),
@@ -285,11 +284,19 @@ static MCP: Section = table(
 static LSP: Section = table(
     "Settings of the LSP dialect.",
     &[
-        key("root", Kind::Text, "Root folder, as a path or URI."),
-        key("folders", Kind::Paths, "Workspace folders."),
+        key(
+            "root",
+            Kind::Text,
+            "Root folder, as a URI, or as a path relative to the manifest's folder.",
+        ),
+        key("folders", Kind::Paths, "Workspace folders, likewise; by default the root."),
         key("settings", Kind::Object, "Answers to `workspace/configuration`, by section."),
         key("initialization_options", Kind::Json, "Given at `initialize`."),
-        key("capabilities", Kind::Object, "Declared to the server."),
+        key(
+            "capabilities",
+            Kind::Object,
+            "Declared to the server, on top of what the supervisor declares of itself.",
+        ),
     ],
 );
 

@@ -327,7 +327,7 @@ fn item_of(
             }
             session.is_some()
         }
-        Item::Runaway { .. } | Item::Fatal(_) => false,
+        Item::Runaway { .. } | Item::Fatal { .. } => false,
         Item::Tail { .. } => true,
     }
 }

@@ -137,9 +137,13 @@ impl Link {
                 message: format!("one line on stdout went past {bytes} bytes without an end"),
             }),
             Item::Tail { bytes, kept } => self.fragment(bytes, kept),
-            Item::Fatal(what) => {
-                self.broken(Detail { detail: "framing", message: what.to_owned() })
-            }
+            Item::Fatal { near, .. } => self.broken(Detail {
+                detail: "framing",
+                message: format!(
+                    "the frames on stdout cannot be told apart any more: no good Content-Length near `{}`",
+                    self.slot.log.mask(near.escape_ascii().to_string())
+                ),
+            }),
         }
     }
 

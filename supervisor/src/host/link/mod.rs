@@ -250,9 +250,10 @@ impl Link {
             strict,
         } = parts;
         let (max_depth, max_frame) = (limits.max_depth, limits.max_frame);
-        let framer = Framer::newline(limits.max_frame);
+        let framing = dialect.framing();
+        let framer = Framer::new(framing, limits.max_frame);
         let state = State {
-            peer: Peer::new(limits),
+            peer: Peer::framed(limits, framing),
             dialect,
             asks: Vec::new(),
             accepting: false,

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Dialect, Mcp, Native};
+use super::{Dialect, Lsp, Mcp, Native};
 
 /// A dialect's whole state, as it goes over to the supervisor's next build.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Kept {
     Native(Native),
     Mcp(Mcp),
+    Lsp(Lsp),
 }
 
 impl Kept {
@@ -18,6 +19,7 @@ impl Kept {
         match self {
             Self::Native(native) => Box::new(native),
             Self::Mcp(mcp) => Box::new(mcp),
+            Self::Lsp(lsp) => Box::new(lsp),
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod belongs;
 mod kept;
+pub mod lsp;
 pub mod mcp;
 mod meta;
 mod native;
@@ -31,6 +32,7 @@ use crate::message::RemoteError;
 use crate::session::Wants;
 pub use belongs::{Belongs, own_token};
 pub use kept::Kept;
+pub use lsp::Lsp;
 pub use mcp::Mcp;
 pub use meta::Meta;
 pub use native::{Native, VERSIONS};
@@ -101,7 +103,7 @@ pub enum Ask {
     Event(PluginEvent),
     /// The plugin wants something of the host or of another plugin. To be answered later, if it has an id.
     Host(HostRequest),
-    /// A request of an MCP server that an attached client may answer; where there is none, `otherwise` is the answer.
+    /// A request of a server that an attached client may answer; where there is none, `otherwise` is the answer.
     Relay {
         id: Id,
         method: String,
@@ -352,7 +354,7 @@ pub struct Cancel {
 
 /// One kind of plugin.
 pub trait Dialect: Send {
-    /// `native`, `mcp`.
+    /// `native`, `mcp`, `lsp`.
     fn name(&self) -> &'static str;
 
     fn framing(&self) -> Framing;

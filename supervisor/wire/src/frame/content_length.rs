@@ -1,7 +1,9 @@
 //! LSP's base protocol: `Content-Length: N`, a blank line, N bytes.
 //!
 //! Header names in any case, LF alone accepted, other headers ignored. A block that has begun and brings no good
-//! length is fatal: there is no way to find the next message.
+//! length is fatal: there is no way to find the next message. So is a header behind something else on its line, with a
+//! blank line after it: the length before it was wrong, and what was read since is no message. Without that rule a peer
+//! that counts characters for bytes would be junk for ever, line by line.
 
 use memchr::memchr;
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,9 @@ use crate::salvage::{HEAD, TAIL, salvage};
 /// Bytes of one header block, and what is kept of a junk line.
 const BLOCK: usize = 4096;
 
+/// Bytes of the end of a line that are looked at for a header, and shown when the framing is lost.
+const LINE_END: usize = 64;
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ContentLength {
     max: usize,
@@ -21,6 +26,9 @@ pub(super) struct ContentLength {
     buf: Vec<u8>,
     #[serde(with = "crate::octets")]
     tail: Vec<u8>,
+    /// The end of the line before, if that is a header behind something else.
+    #[serde(with = "crate::octets")]
+    stray: Vec<u8>,
     /// Bytes of the unfinished line that are not in `buf`.
     over: u64,
     /// Bytes taken since the last item.
@@ -47,7 +55,15 @@ enum State {
 
 impl ContentLength {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, state: State::Between, buf: Vec::new(), tail: Vec::new(), over: 0, since: 0 }
+        Self {
+            max,
+            state: State::Between,
+            buf: Vec::new(),
+            tail: Vec::new(),
+            stray: Vec::new(),
+            over: 0,
+            since: 0,
+        }
     }
 
     pub(super) fn feed(&mut self, mut bytes: &[u8], sink: &mut impl FnMut(Item<'_>)) {
@@ -79,10 +95,13 @@ impl ContentLength {
             self.buf = Vec::new();
             self.tail = Vec::new();
         }
+        if self.stray.is_empty() {
+            self.stray = Vec::new();
+        }
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.buf.capacity() + self.tail.capacity()
+        self.buf.capacity() + self.tail.capacity() + self.stray.capacity()
     }
 
     fn feed_line(&mut self, bytes: &[u8], sink: &mut impl FnMut(Item<'_>)) -> usize {
@@ -92,13 +111,14 @@ impl ContentLength {
         grow(&mut self.buf, kept.len(), BLOCK);
         self.buf.extend_from_slice(kept);
         self.over += (part.len() - kept.len()) as u64;
-        push_tail(&mut self.tail, last(part, 1), 1);
+        push_tail(&mut self.tail, last(part, LINE_END), LINE_END);
         let taken = part.len() + usize::from(end.is_some());
         self.since += taken as u64;
         if end.is_some() {
             self.line(sink);
         } else if self.over > 0 && matches!(self.state, State::Headers { .. }) {
-            self.lose(Item::Fatal("header"), sink);
+            let buf = std::mem::take(&mut self.buf);
+            self.lose(fatal(&buf), sink);
         } else if self.over > hard_cap(self.max) {
             self.lose(Item::Runaway { bytes: hard_cap(self.max) }, sink);
         }
@@ -110,7 +130,7 @@ impl ContentLength {
         let buf = std::mem::take(&mut self.buf);
         let over = std::mem::take(&mut self.over);
         let ends_in_cr = self.tail.last() == Some(&b'\r');
-        self.tail.clear();
+        let stray = std::mem::take(&mut self.stray);
         let line = if over == 0 { buf.strip_suffix(b"\r").unwrap_or(&buf) } else { &buf };
         let (length, block) = match self.state {
             State::Headers { length, block } => (length, block + buf.len() + 1),
@@ -118,21 +138,25 @@ impl ContentLength {
         };
         let begun = self.state != State::Between;
         match (header(line), line.is_empty()) {
-            _ if begun && (over > 0 || block > BLOCK) => self.lose(Item::Fatal("header"), sink),
+            _ if begun && (over > 0 || block > BLOCK) => self.lose(fatal(line), sink),
             (_, true) if begun => self.begin_body(length, sink),
+            (_, true) if !stray.is_empty() => self.lose(fatal(&stray), sink),
             (_, true) => self.since = 0,
             (Some(Header::Length(Some(n))), _) if length.is_none() && over == 0 => {
                 self.state = State::Headers { length: Some(n), block };
             }
-            (Some(Header::Length(_)), _) if over == 0 => self.lose(Item::Fatal("header"), sink),
+            (Some(Header::Length(_)), _) if over == 0 => self.lose(fatal(line), sink),
             (Some(Header::Type), _) if over == 0 => self.state = State::Headers { length, block },
             (Some(_), _) if begun => self.state = State::Headers { length, block },
-            (None, _) if begun => self.lose(Item::Fatal("header"), sink),
+            (None, _) if begun => self.lose(fatal(line), sink),
             _ => {
                 let bytes = line.len() as u64 + over - u64::from(over > 0 && ends_in_cr);
                 let kind =
                     if std::str::from_utf8(line).is_ok() { JunkKind::Text } else { JunkKind::Utf8 };
                 self.since = 0;
+                if ends_in_header(&self.tail) {
+                    self.stray = last(&self.tail, LINE_END).to_vec();
+                }
                 if bytes > hard_cap(self.max) {
                     self.lose(Item::Runaway { bytes: hard_cap(self.max) }, sink);
                 } else {
@@ -142,11 +166,12 @@ impl ContentLength {
         }
         self.buf = buf;
         self.buf.clear();
+        self.tail.clear();
     }
 
     fn begin_body(&mut self, length: Option<u64>, sink: &mut impl FnMut(Item<'_>)) {
         self.state = match length {
-            None => return self.lose(Item::Fatal("header"), sink),
+            None => return self.lose(fatal(b""), sink),
             Some(n) if n > hard_cap(self.max) => {
                 return self.lose(Item::Runaway { bytes: hard_cap(self.max) }, sink);
             }
@@ -210,6 +235,7 @@ impl ContentLength {
     fn between(&mut self) {
         self.buf.clear();
         self.tail.clear();
+        self.stray.clear();
         self.since = 0;
         self.state = State::Between;
     }
@@ -220,6 +246,20 @@ impl ContentLength {
         sink(last_item);
     }
 }
+
+fn fatal(near: &[u8]) -> Item<'_> {
+    Item::Fatal { what: "header", near: last(near, LINE_END) }
+}
+
+/// Whether a line that is no header ends in `Content-Length: N`.
+fn ends_in_header(line_end: &[u8]) -> bool {
+    let line = line_end.trim_ascii_end();
+    let digits = line.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let name = line[..line.len() - digits].trim_ascii_end();
+    digits > 0 && last(name, LENGTH.len()).eq_ignore_ascii_case(LENGTH)
+}
+
+const LENGTH: &[u8] = b"content-length:";
 
 enum Header {
     /// `None` when the value is no length.

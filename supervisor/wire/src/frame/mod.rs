@@ -32,8 +32,8 @@ pub enum Item<'a> {
     Runaway { bytes: u64 },
     /// Bytes without an end at end of file: kept to be shown, never to be acted upon.
     Tail { bytes: u64, kept: &'a [u8] },
-    /// The framing is lost for good; nothing follows. Newline framing never loses it.
-    Fatal(&'static str),
+    /// The framing is lost for good; nothing follows. Newline framing never loses it. `near`: the bytes that show it.
+    Fatal { what: &'static str, near: &'a [u8] },
 }
 
 /// Why a line is no frame.
@@ -60,9 +60,10 @@ impl JunkKind {
 }
 
 /// How messages are told apart on a byte stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Framing {
     /// One JSON object on one line, ended by LF.
+    #[default]
     Newline,
     /// LSP's base protocol: headers, a blank line, and as many bytes as `Content-Length` says.
     ContentLength,

@@ -30,7 +30,7 @@ fn show(out: &mut String, item: &Item<'_>) {
         Item::Tail { bytes, kept } => {
             writeln!(out, "tail {bytes} {} {}", kept.len(), fingerprint(kept))
         }
-        Item::Fatal(what) => writeln!(out, "fatal {what}"),
+        Item::Fatal { what, .. } => writeln!(out, "fatal {what}"),
     }
     .unwrap();
 }
@@ -292,4 +292,30 @@ mod splits {
             prop_assert_eq!(&run(Framer::new(framing, max), &single, true), &whole);
         }
     }
+}
+
+#[test]
+fn wire_24_a_header_behind_something_else_ends_the_framing_wherever_the_reads_were_cut() {
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    let long = "x".repeat(9000);
+    for before in ["rest of a body", r#""}}"#, " ", &*long] {
+        let text = format!("{before}Content-Length: 36\r\n\r\n{answer}");
+        for size in [1, 7, text.len()] {
+            let chunks: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+            let mut near = Vec::new();
+            let mut framer = Framer::content_length(100_000);
+            for chunk in chunks {
+                framer.feed(chunk, &mut |item| match item {
+                    Item::Fatal { near: bytes, .. } => near.extend_from_slice(bytes),
+                    Item::Frame(frame) => panic!("{frame} is behind a length that was wrong"),
+                    _ => {}
+                });
+            }
+            assert!(near.ends_with(b"Content-Length: 36\r"), "{size}: {}", near.escape_ascii());
+        }
+    }
+    // A log line about a header is none.
+    let log = format!("sent Content-Length: 12\nContent-Length: 36\r\n\r\n{answer}");
+    let read = run(Framer::content_length(1000), &[log.as_bytes()], false);
+    assert!(read.ends_with(&format!("frame {answer}\n")), "{read}");
 }

@@ -247,9 +247,10 @@ fn with_reserve(bound: usize) -> usize {
     bound.saturating_add(bound.div_ceil(8))
 }
 
-/// The params of a request's frame; empty for none.
+/// The params of a request's frame, which may stand behind a header; empty for none.
 fn params_in(frame: &[u8]) -> Option<Box<str>> {
     let frame = std::str::from_utf8(frame).ok()?.trim_end();
+    let frame = &frame[frame.find('{')?..];
     match decode(frame, u32::MAX).ok()? {
         Message::Request { params, .. } => Some(params.map_or("", RawValue::get).into()),
         Message::Notification { .. } | Message::Response { .. } | Message::OrphanError { .. } => {

@@ -8,6 +8,7 @@ impl<T> Peer<T> {
     pub fn copy<U>(&self, mut token: impl FnMut(&T) -> U) -> Peer<U> {
         Peer {
             limits: self.limits.clone(),
+            framing: self.framing,
             table: self.table.copy(&mut token),
             control: self.control.clone(),
             data: self.data.clone(),

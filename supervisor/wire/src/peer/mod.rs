@@ -21,6 +21,7 @@ mod copy;
 mod deadlines;
 mod lane;
 mod names;
+mod output;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::encode;
+use crate::frame::Framing;
 use crate::id::Id;
 use deadlines::{Deadlines, Nanos, nanos};
 use lane::Lane;
@@ -41,9 +43,6 @@ use table::{Call, Place, Slot, Table};
 pub use types::{Answered, Cancelled, Expired, Limits, NewCall, Refusal, Resolved, Settled};
 pub use waiting::Turn;
 use waiting::Waiting;
-
-/// Bytes of data-lane frames handed to the writer at once, so that the control lane never waits behind more.
-const TAKE: usize = 64 << 10;
 
 /// Calls given up by their callers that are remembered until their answer comes.
 const MAX_ABANDONED: usize = 1024;
@@ -55,6 +54,8 @@ const MAX_LATE: usize = 256;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Peer<T> {
     limits: Limits,
+    /// How frames are set apart for whoever reads them. In the lanes each is a line.
+    framing: Framing,
     table: Table<T>,
     control: Lane,
     data: Lane,
@@ -80,10 +81,18 @@ pub struct Peer<T> {
 }
 
 impl<T> Peer<T> {
+    /// A peer whose frames are lines.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        Self::framed(limits, Framing::Newline)
+    }
+
+    /// A peer whose frames are told apart in this way.
+    #[must_use]
+    pub fn framed(limits: Limits, framing: Framing) -> Self {
         Self {
             limits,
+            framing,
             table: Table::new(),
             control: Lane::default(),
             data: Lane::default(),
@@ -252,29 +261,6 @@ impl<T> Peer<T> {
     pub fn next_deadline(&mut self) -> Option<Duration> {
         let table = &self.table;
         self.deadlines.next(|at, id| is_open(table, at, id)).map(Duration::from_nanos)
-    }
-
-    /// Moves what may be written now to the end of `into`: whole frames, the control lane first, then at most 64 KiB
-    /// of the data lane, unless one frame alone is larger. False when there is nothing.
-    ///
-    /// Handed an empty buffer it swaps rather than copies; give the same one back each time.
-    pub fn take_output(&mut self, into: &mut Vec<u8>) -> bool {
-        self.release();
-        if self.control.is_empty() && self.data.is_empty() {
-            return false;
-        }
-        let before = into.len();
-        let (base, table) = (self.taken, &mut self.table);
-        let mut each = |id, start, len| {
-            if let Some(call) = table.pending_mut(id) {
-                let start = base + (start - before) as u64;
-                call.place = Place::Out { start, end: start + len as u64 };
-            }
-        };
-        self.control.take(into, usize::MAX, &mut each);
-        self.data.take(into, TAKE, &mut each);
-        self.taken += (into.len() - before) as u64;
-        true
     }
 
     /// The writer has put `bytes` more of what it took into the pipe.

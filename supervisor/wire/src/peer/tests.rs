@@ -798,3 +798,40 @@ fn what_the_writer_took_and_could_not_write_is_known_from_its_buffer() {
     });
     assert_eq!(seen, [("none", "none".to_owned(), r#"{"n":1e400}"#.to_owned())]);
 }
+
+#[test]
+fn frames_behind_headers_are_sent_and_unsent_as_lines_are() {
+    let mut peer: Peer<u32> = Peer::framed(Limits::default(), Framing::ContentLength);
+    let call = |method, control| NewCall {
+        method,
+        params: r#"{"text":"żółć"}"#,
+        deadline: None,
+        turn: 0,
+        works: true,
+        control,
+    };
+    let first = peer.call(Duration::ZERO, call("a/first", false), 1).unwrap();
+    peer.notify(true, "initialized", Some("{}")).unwrap();
+    let second = peer.call(Duration::ZERO, call("a/second", false), 2).unwrap();
+    let mut out = b"before".to_vec();
+    assert!(peer.take_output(&mut out));
+    let text = String::from_utf8(out.clone()).unwrap();
+    let bodies = [
+        r#"{"jsonrpc":"2.0","method":"initialized","params":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"a/first","params":{"text":"żółć"}}"#,
+        r#"{"jsonrpc":"2.0","id":2,"method":"a/second","params":{"text":"żółć"}}"#,
+    ];
+    let framed = |body: &&str| format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    let frames: Vec<String> = bodies.iter().map(framed).collect();
+    assert_eq!(text, format!("before{}", frames.concat()));
+    peer.wrote(frames[0].len() + frames[1].len());
+    assert!(peer.is_written(first) && !peer.is_written(second));
+    let mut unwritten = Vec::new();
+    peer.each_unwritten(&out[6..], |token, method, params| {
+        unwritten.push((*token, method.to_owned(), params.into_string()));
+    });
+    assert_eq!(unwritten, [(2, "a/second".to_owned(), r#"{"text":"żółć"}"#.to_owned())]);
+    let settled = peer.settle_all(false);
+    assert_eq!(settled.iter().map(|it| it.sent).collect::<Vec<_>>(), [true, false]);
+    assert!(!peer.output_pending());
+}

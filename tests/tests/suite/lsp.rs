@@ -1,0 +1,138 @@
+//! Language servers that nobody here wrote, as their registries ship them: each started, probed, asked for the symbols of
+//! a small document, killed, back, asked again, and shut down cleanly.
+
+use outboard_tests::runtimes::{on_path, repository};
+use outboard_tests::world::{Launch, toml_list};
+use outboard_tests::{Running, World, require};
+use serde_json::{Value, json};
+
+/// A document, and what its server has to find in it.
+#[derive(Clone, Copy)]
+struct Document {
+    language: &'static str,
+    uri: &'static str,
+    text: &'static str,
+    symbol: &'static str,
+}
+
+const SHELL: Document = Document {
+    language: "shellscript",
+    uri: "file:///tmp/outboard-lsp/hello.sh",
+    text: "hello() {\n  echo \"żółć\"\n}\n",
+    symbol: "hello",
+};
+
+const TYPESCRIPT: Document = Document {
+    language: "typescript",
+    uri: "file:///tmp/outboard-lsp/hello.ts",
+    text: "export function hello(name: string) {\n  return `żółć ${name}`;\n}\n",
+    symbol: "hello",
+};
+
+const PYTHON: Document = Document {
+    language: "python",
+    uri: "file:///tmp/outboard-lsp/hello.py",
+    text: "def hello(name: str) -> str:\n    return f\"żółć {name}\"\n",
+    symbol: "hello",
+};
+
+const GO: Document = Document {
+    language: "go",
+    uri: "file:///tmp/outboard-lsp/hello.go",
+    text: "package hello\n\nfunc Hello() string { return \"żółć\" }\n",
+    symbol: "Hello",
+};
+
+/// Whether `cargo xtask setup` has installed a server.
+fn installed(program: &str) -> bool {
+    repository().join("manifests/lsp").join(program).exists()
+}
+
+/// Names of the symbols that a server finds in a document that it is given.
+fn symbols(run: &Running<'_>, id: &str, document: Document) -> Vec<String> {
+    let Document { language, uri, text, .. } = document;
+    let open =
+        json!({"textDocument": {"uri": uri, "languageId": language, "version": 1, "text": text}});
+    run.cli(&["notify", id, "textDocument/didOpen", &open.to_string()]).code(0);
+    let params = json!({"textDocument": {"uri": uri}}).to_string();
+    let answer = run.cli(&["call", id, "textDocument/documentSymbol", &params]).code(0).json();
+    let names = answer.as_array().unwrap().iter().filter_map(|symbol| symbol["name"].as_str());
+    names.map(str::to_owned).collect()
+}
+
+fn finds(run: &Running<'_>, id: &str, document: Document) {
+    let found = symbols(run, id, document);
+    assert!(found.iter().any(|name| name == document.symbol), "{id}: {found:?}");
+}
+
+fn whole_life(world: &World, run: &Running<'_>, id: &str, document: Document) {
+    run.active(id);
+    let row = run.plugin(id);
+    assert_eq!(json!([row["dialect"], row["protocol"]]), json!(["lsp", "3"]), "{row}");
+    run.cli(&["health", id]).code(0);
+    finds(run, id, document);
+    world.witness().signal(run.plugin_pid(id), libc::SIGKILL);
+    run.active_above(id, 1);
+    let failure = run.failure(id);
+    assert_eq!((failure.generation, failure.text("class")), (1, "signal"), "{failure}");
+    finds(run, id, document);
+    run.cli(&["stop", id]).code(0);
+    let stopped = run.event(|event| event.is("stop.finished", id) && event.generation == 2);
+    let rungs: Vec<&Value> =
+        stopped.member("rungs").as_array().unwrap().iter().map(|rung| &rung["rung"]).collect();
+    assert_eq!(rungs, ["shutdown", "exit"], "{stopped}");
+    assert_eq!(stopped.member("exit")["code"], 0, "{stopped}");
+}
+
+/// The same of one of the manifests of `manifests/lsp`.
+fn of_manifest(id: &str, document: Document) {
+    let world = World::new();
+    let manifest = repository().join(format!("manifests/lsp/{id}.toml"));
+    let run = world.launch(&Launch { sources: Some(vec![manifest]), ..Launch::default() });
+    whole_life(&world, &run, id, document);
+}
+
+#[test]
+fn bash_language_server_lives_a_whole_life() {
+    let program = "node_modules/.bin/bash-language-server";
+    require!(installed(program), "bash-language-server (cargo xtask setup)");
+    of_manifest("bash", SHELL);
+}
+
+#[test]
+fn typescript_language_server_lives_a_whole_life() {
+    let program = "node_modules/.bin/typescript-language-server";
+    require!(installed(program), "typescript-language-server (cargo xtask setup)");
+    of_manifest("typescript", TYPESCRIPT);
+}
+
+#[test]
+fn pyright_lives_a_whole_life() {
+    require!(installed("node_modules/.bin/pyright-langserver"), "pyright (cargo xtask setup)");
+    of_manifest("pyright", PYTHON);
+}
+
+#[test]
+fn jedi_language_server_lives_a_whole_life() {
+    let program = ".venv/bin/jedi-language-server";
+    require!(installed(program), "jedi-language-server (cargo xtask setup)");
+    of_manifest("jedi", PYTHON);
+}
+
+/// Made where the machine has it: to build it takes minutes.
+#[test]
+fn gopls_lives_a_whole_life_where_it_is() {
+    if !on_path("gopls") {
+        outboard_tests::say(format_args!("gopls is not on PATH: not made here"));
+        return;
+    }
+    let world = World::new();
+    let command = toml_list(&["gopls"]);
+    let cache = "inherit_env = [\"GO*\"]";
+    world.manifest(
+        "gopls",
+        &format!("dialect = \"lsp\"\n[process]\ncommand = {command}\n{cache}\n"),
+    );
+    let run = world.run();
+    whole_life(&world, &run, "gopls", GO);
+}
