@@ -27,7 +27,7 @@ pub(super) struct ContentLength {
     #[serde(with = "crate::octets")]
     tail: Vec<u8>,
     /// The end of the line before, if that is a header behind something else.
-    #[serde(with = "crate::octets")]
+    #[serde(with = "crate::octets", default)]
     stray: Vec<u8>,
     /// Bytes of the unfinished line that are not in `buf`.
     over: u64,

@@ -55,6 +55,7 @@ const MAX_LATE: usize = 256;
 pub struct Peer<T> {
     limits: Limits,
     /// How frames are set apart for whoever reads them. In the lanes each is a line.
+    #[serde(default)]
     framing: Framing,
     table: Table<T>,
     control: Lane,
