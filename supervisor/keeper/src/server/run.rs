@@ -179,6 +179,16 @@ impl Server {
         }
     }
 
+    /// To ordinary scheduling, for the rest of this turn. Whoever reaps a leader takes its part of `/proc` down, and spins in
+    /// the kernel while the last of its threads does the same; one that was preempted meanwhile would wait for a
+    /// processor that a real-time keeper does not give back.
+    fn step_down(&mut self) {
+        if self.boosted {
+            boost(false);
+            self.boosted = false;
+        }
+    }
+
     fn take_orders(&mut self) {
         for _ in 0..ORDERS_AT_ONCE {
             let mut buffer = [0; LONGEST];
@@ -330,6 +340,7 @@ impl Server {
     pub(super) fn finish(&mut self, number: u32) {
         let Some(slot) = self.slots.remove(number) else { return };
         self.ending.remove(&number);
+        self.step_down();
         let rusage: Rusage = reap(slot.pid).ok().flatten().unwrap_or_default();
         if let (Some(proven), Some(leaf)) = (&self.fleet, &slot.leaf) {
             leaf.remove(&proven.fleet);
