@@ -11,18 +11,36 @@ def add(params):
     return {"sum": params["a"] + params["b"]}
 
 
-METHODS = {"echo": lambda params: params, "add": add}
+class Refused(Exception):
+    """An error with a code of the protocol's own."""
 
-CORE = {
-    "initialize": lambda _: {
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+def initialize(params):
+    if 1 not in params["protocolVersions"]:
+        raise Refused(-31010, "no common version")
+    return {
         "protocolVersion": 1,
         "name": "echo-python",
         "version": "1.0.0",
         "methods": {name: {"idempotent": True} for name in METHODS},
-    },
-    "ping": lambda _: {},
-    "shutdown": lambda _: {},
-}
+    }
+
+
+def shutdown(_):
+    def late(_):
+        raise Refused(-31008, "shutting down")
+
+    METHODS.update(dict.fromkeys(METHODS, late))
+    return {}
+
+
+METHODS = {"echo": lambda params: params, "add": add}
+
+CORE = {"initialize": initialize, "ping": lambda _: {}, "shutdown": shutdown}
 
 
 def dump(value):
@@ -38,6 +56,8 @@ def answer(message):
         return '"error":' + dump({"code": -32601, "message": f"no method {method}"})
     try:
         return '"result":' + dump(handler(message.get("params") or {}))
+    except Refused as error:
+        return '"error":' + dump({"code": error.code, "message": str(error)})
     except (KeyError, TypeError) as error:
         return '"error":' + dump({"code": -32602, "message": f"wrong params: {error!r}"})
     except Exception as error:  # a handler's failure is the caller's, not the plugin's end

@@ -92,7 +92,10 @@ pub(crate) fn manifest(
             initialization_options: values.json("lsp.initialization_options"),
             capabilities: values.object("lsp.capabilities"),
         },
-        conformance: Conformance { slow_method: values.text("conformance.slow_method") },
+        conformance: Conformance {
+            slow_method: values.text("conformance.slow_method"),
+            slow_params: values.object("conformance.slow_params"),
+        },
         hang_signal: values.maybe_choice("health.hang_signal"),
         watch: values.texts("watch").to_vec(),
         build: values.texts("build").to_vec(),

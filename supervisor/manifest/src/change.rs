@@ -75,6 +75,7 @@ pub(crate) const CLASSES: [(Asks, &[&str]); 3] = [
             "swap.canary.probes",
             "swap.canary.within",
             "conformance.slow_method",
+            "conformance.slow_params",
         ],
     ),
     (Asks::Telling, &["config"]),

@@ -257,5 +257,8 @@ pub struct Lsp {
 /// `[conformance]`.
 #[derive(Clone, Debug)]
 pub struct Conformance {
+    /// A method that takes a while.
     pub slow_method: Option<String>,
+    /// What it is called with, a JSON object.
+    pub slow_params: serde_json::Value,
 }

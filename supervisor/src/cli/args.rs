@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use outboard_conformance::Id;
 
 use super::span::{Since, parse_since, parse_span};
 use crate::control::{api, upgrade};
@@ -66,6 +67,8 @@ pub(super) enum Verb {
     Check(CheckArgs),
     /// Try what this machine can do for plugins, with throw-away processes
     Doctor(DoctorArgs),
+    /// Check a plugin against the rules of the protocol, each with processes of its own
+    Conformance(ConformanceArgs),
     /// Probe plugins now, and print what each reports
     Health(HealthArgs),
     /// Go over to the build that lies where the running supervisor was started from; nothing is stopped for it
@@ -389,6 +392,25 @@ pub(super) struct DoctorArgs {
     /// Folders of manifests, and single manifests: judges what they ask for
     #[arg(value_name = "DIR")]
     pub(super) sources: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConformanceArgs {
+    /// The plugin's manifest
+    #[arg(required_unless_present = "list", value_name = "MANIFEST")]
+    pub(super) manifest: Option<PathBuf>,
+
+    /// Only these rules, such as C16,C17, and those that they rest on
+    #[arg(long, value_name = "RULES", value_delimiter = ',')]
+    pub(super) only: Vec<Id>,
+
+    /// Also write the report there, as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+
+    /// Print the rules, and check nothing
+    #[arg(long, conflicts_with_all = ["manifest", "only", "junit"])]
+    pub(super) list: bool,
 }
 
 #[derive(Debug, ClapArgs)]

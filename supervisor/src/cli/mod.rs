@@ -1,7 +1,7 @@
 //! The command line: arguments, one verb per file, and rendering, the only place that prints.
 //!
 //! Verbs talk to a running supervisor through [`crate::control`]; only `run` is one itself, `check` only reads manifests,
-//! and `doctor` tries the keeper on this machine.
+//! `doctor` tries the keeper on this machine, and `conformance` a plugin.
 //!
 //! **Absent by design:** processes, JSON-RPC to plugins, decisions about what runs.
 

@@ -9,7 +9,7 @@ use super::trouble::Trouble;
 use crate::nearest::nearest;
 
 /// What other tools call it, and what it is called here. Only verbs that exist.
-const ELSEWHERE: [(&str, &str); 15] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("up", "run DIR"),
     ("down", "shutdown"),
     ("quit", "shutdown"),
@@ -25,6 +25,8 @@ const ELSEWHERE: [(&str, &str); 15] = [
     ("log", "logs"),
     ("serve", "run DIR"),
     ("diagnose", "doctor"),
+    ("test", "conformance MANIFEST"),
+    ("verify", "conformance MANIFEST"),
 ];
 
 /// The word that clap did not know.

@@ -24,7 +24,10 @@ const UNSEEN: &str =
 const UNDRAWN: &str = "control carries answers: how they look is for the command line";
 const A_CLIENT: &str = "the command line is a client of control, and reads manifests";
 
-const ROOMS: [Room; 7] = [
+const KNOWS_NO_HOST: &str =
+    "a plugin is checked against the protocol, and not against this supervisor";
+
+const ROOMS: [Room; 8] = [
     Room {
         folder: "supervisor/core/src",
         forbidden: &[
@@ -94,6 +97,18 @@ const ROOMS: [Room; 7] = [
             ("outboard_core", DECIDES_NOTHING),
             ("outboard_manifest", DECIDES_NOTHING),
             ("outboard_wire", DECIDES_NOTHING),
+        ],
+        at_home: &[],
+    },
+    Room {
+        folder: "supervisor/conformance/src",
+        forbidden: &[
+            ("tokio", KNOWS_NO_HOST),
+            ("async ", KNOWS_NO_HOST),
+            (".await", KNOWS_NO_HOST),
+            ("outboard_core", KNOWS_NO_HOST),
+            ("println!", KNOWS_NO_HOST),
+            ("process::Command", "the keeper starts processes, nobody else"),
         ],
         at_home: &[],
     },
@@ -227,8 +242,20 @@ fn small_rooms_stay_lean_and_dependencies_point_one_way() {
         ("supervisor/wire", &["memchr", "serde", "serde_json"]),
         ("supervisor/keeper", &["libc", "nix"]),
         ("supervisor/manifest", &["nix", "outboard-core", "serde_json", "strsim", "toml"]),
+        (
+            "supervisor/conformance",
+            &[
+                "nix",
+                "outboard-keeper",
+                "outboard-manifest",
+                "outboard-wire",
+                "serde_json",
+                "thiserror",
+            ],
+        ),
         ("plugin-sdk/rust", &["libc", "outboard-wire", "serde", "serde_json", "tracing"]),
         ("plugins/chaos", &["libc"]),
+        ("plugins/wrong", &["libc", "serde_json"]),
         ("tests", &["libc", "serde", "serde_json", "tempfile", "toml"]),
         ("xtask", &[]),
     ] {

@@ -8,6 +8,7 @@ mod bad_inputs;
 mod between;
 mod broken;
 mod calls;
+mod conformance;
 mod docs;
 mod doctor;
 mod dossier;

@@ -365,5 +365,12 @@ static CANARY: Section = table(
 
 static CONFORMANCE: Section = table(
     "What the conformance kit needs to know.",
-    &[key("slow_method", Kind::Text, "A method that takes a while.").later()],
+    &[
+        key(
+            "slow_method",
+            Kind::Text,
+            "A method that takes half a second or more: it is cancelled, and asked for progress.",
+        ),
+        key("slow_params", Kind::Object, "What it is called with."),
+    ],
 );

@@ -322,7 +322,6 @@ fn what_has_no_effect_yet_warns_and_what_would_protect_refuses() {
             lines("permissions", &["call = [\"cache.get\"]\npublish = [\"x.*\"]"]),
             lines("idle", &["stop_after = \"10m\""]),
             lines("health", &["hang_signal = \"SIGQUIT\""]),
-            lines("conformance", &["slow_method = \"slow\""]),
             lines("mcp", &["era = \"modern\""]),
             lines("lsp", &["root = \".\""]),
         ]

@@ -4,6 +4,7 @@ mod attach;
 mod call;
 mod change;
 mod check;
+mod conformance;
 mod doctor;
 mod events;
 mod follow;
@@ -68,6 +69,7 @@ pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
         // These need no supervisor, and no home folder either.
         Verb::Check(check) => check::run(check, screen),
         Verb::Doctor(doctor) => doctor::run(doctor, screen),
+        Verb::Conformance(conformance) => conformance::run(conformance, screen),
         Verb::Schema(schema) => schema::run(schema, screen),
         Verb::RehearseUpgrade => upgrade::rehearse(screen),
         Verb::Run(_) => Err(Trouble::new(Exit::Usage, "`run` is the supervisor and asks none")),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::screen::{Screen, Tone};
-use super::text::{pad, visible};
+use super::text::{pad, visible, wrap};
 use crate::control::api::SCHEMA;
 use crate::control::words::count;
 
@@ -178,21 +178,6 @@ fn demands(screen: &mut Screen, asked: &Asked) {
     if !asked.refused.is_empty() {
         screen.line("help: outboard check, with the same folders");
     }
-}
-
-/// Breaks text between words; a word that is longer than the width stays whole.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 #[cfg(test)]

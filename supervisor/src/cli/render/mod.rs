@@ -5,10 +5,12 @@
 
 pub(super) mod attach;
 pub(super) mod change;
+pub(super) mod conformance;
 pub(super) mod doctor;
 pub(super) mod events;
 mod fields;
 pub(super) mod json;
+pub(super) mod junit;
 pub(super) mod logs;
 pub(super) mod plan;
 pub(super) mod run;

@@ -38,6 +38,21 @@ pub(super) fn pad_time(time: &str) -> String {
     pad(&format!("{}{time}", " ".repeat(2_usize.saturating_sub(whole))), 6)
 }
 
+/// Breaks text between words; a word that is longer than the width stays whole.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// Text from outside with everything that could move the cursor, recolour the terminal, start a new line or turn
 /// the reading direction made visible. Nothing is lost: what is shown tells what was there.
 pub(in crate::cli) fn visible(text: &str) -> Cow<'_, str> {
