@@ -290,7 +290,7 @@ impl Notes {
             Item::TooLong { bytes, .. } | Item::Runaway { bytes } => What::TooLong { bytes },
             Item::Tail { kept: line, .. } => What::Tail { line: kept(line).to_vec() },
             // Newline framing is never lost.
-            Item::Fatal(_) => return,
+            Item::Fatal { .. } => return,
         };
         self.push(self.now, what);
     }
