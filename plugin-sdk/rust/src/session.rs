@@ -101,7 +101,10 @@ impl Session {
                 let message = format!("{bytes} bytes are more than this plugin takes in a frame");
                 self.shared.fail(&id, code::TOO_LARGE, &message);
             }
-            Item::TooLong { .. } | Item::Runaway { .. } | Item::Junk { .. } | Item::Fatal { .. } => {
+            Item::TooLong { .. }
+            | Item::Runaway { .. }
+            | Item::Junk { .. }
+            | Item::Fatal { .. } => {
                 self.junk();
             }
             Item::Tail { .. } => {}

@@ -81,12 +81,13 @@ fn calls(params: &str, result: &str, order: Order, width: u32) -> f64 {
                     method: "geo/locate",
                     params: black_box(params),
                     deadline: Some(Duration::from_secs(30 + u64::from(n))),
+                    left: None,
                     works: true,
                     control: false,
                 };
                 peer.call(Duration::from_secs(1), call, 7).expect("within the limits");
             }
-            while peer.take_output(&mut out) {
+            while peer.take_output(Duration::ZERO, &mut out) {
                 peer.wrote(out.len());
                 black_box(&out);
                 out.clear();

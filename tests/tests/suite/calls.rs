@@ -1,7 +1,7 @@
 //! Calls across restarts, and callers beside each other.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outboard_tests::clock::wait_until;
 use outboard_tests::{Attach, Running, World, say};
@@ -137,6 +137,27 @@ fn what_the_host_knows_goes_to_plugins_that_understand_it_and_others_get_what_wa
     let left = meta["deadlineMs"].as_u64().unwrap();
     assert!((50_000..=60_000).contains(&left), "{echoed}");
     assert_eq!(meta.get("attempt"), None, "{echoed}");
+}
+
+#[test]
+fn a_call_that_waited_for_its_turn_says_the_time_that_is_left() {
+    let world = World::new();
+    let opening = opens_with(r#""supports":{"meta":true}"#);
+    world.chaos_with("meta", &format!("{opening}serve"), "[calls]\nconcurrency = 1\n");
+    let run = world.run();
+    run.active("meta");
+    let mut client = run.try_attach("meta", Some(Duration::from_secs(60))).unwrap();
+    let running = client.send("hold", &json!({"gate": "end"}));
+    let waiting = client.send("echo", &json!({}));
+    wait_until("it waits", || run.plugin("meta")["in_flight"] == 2);
+    let waits = Instant::now();
+    wait_until("some of its time is over", || waits.elapsed() >= Duration::from_millis(50));
+    let waited = u64::try_from(waits.elapsed().as_millis()).unwrap();
+    world.gates().open("end");
+    client.answer(running).unwrap();
+    let told: Value = serde_json::from_str(client.answer(waiting).unwrap().get()).unwrap();
+    let left = told["_meta"]["deadlineMs"].as_u64().unwrap();
+    assert!(left <= 60_000 - waited, "{left} left after {waited}: {told}");
 }
 
 #[test]

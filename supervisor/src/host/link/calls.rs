@@ -6,7 +6,8 @@ use outboard_core::Time;
 use outboard_wire::CallError;
 use outboard_wire::dialect::{Belongs, CallCx, CallRefusal, Meta};
 use outboard_wire::error::Callee;
-use outboard_wire::peer::{NewCall, Refusal};
+
+use outboard_wire::peer::{Left, NewCall, Refusal};
 
 use super::super::call::{Call, More, Token};
 use super::super::chain::Trace;
@@ -79,6 +80,12 @@ impl Link {
             method: &written_method,
             params: &written_params,
             deadline: deadline.map(Time::since_start),
+            left: match &written_params {
+                Cow::Owned(params) if deadline.is_some() => {
+                    dialect.says_left().and_then(|member| Left::of(params, member))
+                }
+                Cow::Owned(_) | Cow::Borrowed(_) => None,
+            },
             turn: caller.turn(),
             works,
             control: false,

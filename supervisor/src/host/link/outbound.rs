@@ -120,7 +120,9 @@ impl Link {
             return Next::End;
         }
         self.take_returned(&mut state);
-        if state.stdin != Stdin::Closed && state.peer.take_output(buffer) {
+        if state.stdin != Stdin::Closed
+            && state.peer.take_output(self.clock.now().since_start(), buffer)
+        {
             return Next::Write;
         }
         if state.stdin == Stdin::Closing {
@@ -341,7 +343,8 @@ impl Link {
         let began = self.clock.now();
         let now = began.since_start();
         let deadline = budget.map(|budget| now + budget);
-        let call = NewCall { method, params, deadline, turn: 0, works: false, control: true };
+        let call =
+            NewCall { method, params, deadline, left: None, turn: 0, works: false, control: true };
         let pending =
             Pending { began, caller: Caller::shared(""), token: Token::Tagged(tag), more: None };
         match state.peer.call(now, call, pending) {

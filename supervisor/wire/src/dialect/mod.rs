@@ -392,6 +392,11 @@ pub trait Dialect: Send {
         cx: &CallCx<'_>,
     ) -> Result<(Cow<'a, str>, Cow<'a, str>), CallRefusal>;
 
+    /// The member, as it is written, under which [`Dialect::call`] says how much time is left.
+    fn says_left(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The peer's answer as the caller gets it.
     fn reply<'a>(&self, method: &str, outcome: Result<&'a RawValue, RemoteError<'a>>) -> Reply<'a>;
 

@@ -46,6 +46,7 @@ impl<T> Peer<T> {
             control: call.control,
             place,
             deadline,
+            left: call.left,
             since: nanos(now),
             method: self.names.get(call.method),
             token,

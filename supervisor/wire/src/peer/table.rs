@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::deadlines::Nanos;
 use super::lane::Ticket;
+use super::left::Left;
 use super::waiting::Turn;
 
 /// The largest id that is ever given out; the next one is 1 again.
@@ -42,6 +43,9 @@ pub(super) struct Call<T> {
     pub(super) control: bool,
     pub(super) place: Place,
     pub(super) deadline: Option<Nanos>,
+    /// Where its frame says how much time is left.
+    #[serde(default)]
+    pub(super) left: Option<Left>,
     pub(super) since: Nanos,
     pub(super) method: Arc<str>,
     pub(super) token: T,
@@ -146,6 +150,7 @@ impl<T> Table<T> {
                 control: call.control,
                 place: call.place,
                 deadline: call.deadline,
+                left: call.left,
                 since: call.since,
                 method: call.method.clone(),
                 token: token(&call.token),

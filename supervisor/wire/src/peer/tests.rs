@@ -7,7 +7,15 @@ fn at(ms: u64) -> Duration {
 }
 
 fn work(method: &str) -> NewCall<'_> {
-    NewCall { method, params: "{}", deadline: None, turn: 0, works: true, control: false }
+    NewCall {
+        method,
+        params: "{}",
+        deadline: None,
+        left: None,
+        turn: 0,
+        works: true,
+        control: false,
+    }
 }
 
 fn control(method: &str) -> NewCall<'_> {
@@ -24,7 +32,7 @@ fn peer(change: impl FnOnce(&mut Limits)) -> Peer<&'static str> {
 fn pump<T>(peer: &mut Peer<T>) -> Vec<String> {
     let mut all = Vec::new();
     let mut out = Vec::new();
-    while peer.take_output(&mut out) {
+    while peer.take_output(T0, &mut out) {
         peer.wrote(out.len());
         all.append(&mut out);
     }
@@ -127,6 +135,29 @@ fn calls_above_the_limit_wait_and_each_answer_lets_one_go() {
 }
 
 #[test]
+fn a_call_that_waited_says_the_time_that_is_left_when_it_goes() {
+    let mut peer = peer(|l| l.concurrency = 1);
+    let params = r#"{"_meta":{"deadlineMs":1950,"caller":"cli"}}"#;
+    let of = |method| NewCall {
+        params,
+        deadline: Some(Duration::from_millis(1950)),
+        left: Left::of(params, "\"deadlineMs\":"),
+        ..work(method)
+    };
+    let first = peer.call(T0, of("a"), "").unwrap();
+    peer.call(T0, of("b"), "").unwrap();
+    peer.call(T0, NewCall { left: None, ..of("c") }, "").unwrap();
+    let mut out = Vec::new();
+    peer.limits_mut().concurrency = 9;
+    peer.cancel(first, true).unwrap();
+    assert!(peer.take_output(Duration::from_millis(1900), &mut out));
+    let out = String::from_utf8(out).unwrap();
+    let said: Vec<_> =
+        out.lines().map(|line| line.split_once("deadlineMs\":").unwrap().1).collect();
+    assert_eq!(said, [r#"50  ,"caller":"cli"}}}"#, r#"1950,"caller":"cli"}}}"#], "{out}");
+}
+
+#[test]
 fn callers_that_wait_go_by_turns() {
     let mut peer = peer(|l| l.concurrency = 1);
     let of = |turn, method| NewCall { turn, ..work(method) };
@@ -220,7 +251,7 @@ fn each_cap_is_named_and_an_empty_queue_admits_any_one_frame() {
     assert_eq!(refused(&mut p, call), Refusal::Overloaded("queue_bytes"));
     assert_eq!(p.notify(false, "event", None), Err(Refusal::Overloaded("queue_bytes")));
     let mut out = Vec::new();
-    assert!(p.take_output(&mut out));
+    assert!(p.take_output(T0, &mut out));
     assert_eq!(
         refused(&mut p, call),
         Refusal::Overloaded("queue_bytes"),
@@ -353,7 +384,7 @@ fn settled_deadlines_do_not_pile_up() {
 
 fn pump_quietly<T>(peer: &mut Peer<T>) {
     let mut out = Vec::new();
-    while peer.take_output(&mut out) {
+    while peer.take_output(T0, &mut out) {
         peer.wrote(out.len());
         out.clear();
     }
@@ -366,7 +397,7 @@ fn at_the_end_sent_means_that_a_byte_was_written() {
         peer.call(T0, work(method), method).unwrap();
     }
     let mut out = Vec::new();
-    peer.take_output(&mut out);
+    peer.take_output(T0, &mut out);
     let first = out.iter().position(|b| *b == b'\n').unwrap() + 1;
     peer.wrote(first);
     assert!(peer.is_written(1) && !peer.is_written(2));
@@ -381,7 +412,7 @@ fn at_the_end_sent_means_that_a_byte_was_written() {
         [("a", true), ("b", true), ("c", false), ("ping", false)]
     );
     assert_eq!((peer.in_flight(), peer.queued_bytes()), (0, 0));
-    assert!(!peer.take_output(&mut out));
+    assert!(!peer.take_output(T0, &mut out));
 }
 
 #[test]
@@ -394,7 +425,7 @@ fn the_writer_gets_64_kib_at_once_or_one_larger_frame() {
     }
     let mut sizes = Vec::new();
     let mut out = Vec::new();
-    while peer.take_output(&mut out) {
+    while peer.take_output(T0, &mut out) {
         peer.wrote(out.len());
         assert_eq!(out.last(), Some(&b'\n'));
         sizes.push(out.len() / 10_000);
@@ -571,6 +602,7 @@ mod model {
                             method: if control { "control" } else { "data" },
                             params: &params,
                             deadline: deadline.map(at),
+                            left: None,
                             turn: u32::try_from(size % 3).unwrap(),
                             works,
                             control,
@@ -612,7 +644,7 @@ mod model {
                     }
                     Op::Take => {
                         let mut out = Vec::new();
-                        prop_assert_eq!(peer.take_output(&mut out), !out.is_empty());
+                        prop_assert_eq!(peer.take_output(T0, &mut out), !out.is_empty());
                         world.took(&out);
                     }
                     Op::Wrote(index) => {
@@ -755,7 +787,7 @@ fn an_unwritten_call_comes_back_whole_and_is_readmitted_above_the_limits() {
         peer.call(T0, NewCall { params, deadline: Some(at(9)), ..work("m") }, "t").unwrap();
     }
     let mut out = Vec::new();
-    assert!(peer.take_output(&mut out));
+    assert!(peer.take_output(T0, &mut out));
     peer.wrote(out.len());
     let mut unwritten = Vec::new();
     peer.each_unwritten(&out, |token, method, params| {
@@ -781,14 +813,14 @@ fn what_the_writer_took_and_could_not_write_is_known_from_its_buffer() {
     let mut peer = Peer::new(Limits::default());
     let mut out = Vec::new();
     peer.call(T0, work("first"), "written").unwrap();
-    assert!(peer.take_output(&mut out));
+    assert!(peer.take_output(T0, &mut out));
     peer.wrote(out.len());
     out.clear();
     for (method, token) in [("half", "half"), ("none", "none")] {
         peer.call(T0, NewCall { params: r#"{"n":1e400}"#, ..work(method) }, token).unwrap();
     }
     peer.call(T0, control("ping"), "ping").unwrap();
-    assert!(peer.take_output(&mut out));
+    assert!(peer.take_output(T0, &mut out));
     // The ping goes first; then some bytes of the first call.
     let half = String::from_utf8_lossy(&out).find("half").unwrap();
     peer.wrote(half);
@@ -805,6 +837,7 @@ fn frames_behind_headers_are_sent_and_unsent_as_lines_are() {
     let call = |method, control| NewCall {
         method,
         params: r#"{"text":"żółć"}"#,
+        left: None,
         deadline: None,
         turn: 0,
         works: true,
@@ -814,7 +847,7 @@ fn frames_behind_headers_are_sent_and_unsent_as_lines_are() {
     peer.notify(true, "initialized", Some("{}")).unwrap();
     let second = peer.call(Duration::ZERO, call("a/second", false), 2).unwrap();
     let mut out = b"before".to_vec();
-    assert!(peer.take_output(&mut out));
+    assert!(peer.take_output(T0, &mut out));
     let text = String::from_utf8(out.clone()).unwrap();
     let bodies = [
         r#"{"jsonrpc":"2.0","method":"initialized","params":{}}"#,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::left::Left;
 use super::waiting::Turn;
 
 /// What one side of a link bears. Sizes are bytes.
@@ -54,6 +55,8 @@ pub struct NewCall<'a> {
     pub params: &'a str,
     /// A point in time since the host's start.
     pub deadline: Option<Duration>,
+    /// Where `params` say how many milliseconds are left until then; said anew when the frame is handed out.
+    pub left: Option<Left>,
     /// Whose turn it takes while it waits for the concurrency limit.
     pub turn: Turn,
     /// It keeps the plugin busy while it is open.

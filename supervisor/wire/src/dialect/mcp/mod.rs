@@ -199,6 +199,10 @@ impl Dialect for Mcp {
         Ok((method, params))
     }
 
+    fn says_left(&self) -> Option<&'static str> {
+        self.settings.send_meta.then_some("\"dev.outboard/deadlineMs\":")
+    }
+
     fn reply<'a>(
         &self,
         _method: &str,

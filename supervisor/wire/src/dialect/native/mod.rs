@@ -297,6 +297,10 @@ impl Dialect for Native {
         Ok((Cow::Borrowed(method), params))
     }
 
+    fn says_left(&self) -> Option<&'static str> {
+        self.supports.meta.then_some("\"deadlineMs\":")
+    }
+
     fn reply<'a>(
         &self,
         _method: &str,
