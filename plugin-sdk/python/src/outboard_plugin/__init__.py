@@ -12,6 +12,7 @@ runs a plugin against a host in memory.
 """
 
 from ._events import Event
+from ._platform import BasePlatform, HealthStatus, MethodNotFound, PluginHealth
 from ._stdio import take_if_supervised
 from .call import Call, current_call
 from .errors import Cancelled, HostGone, InvalidParams, PluginError
@@ -19,14 +20,18 @@ from .host import Host
 from .plugin import Plugin
 
 __all__ = [
+    "BasePlatform",
     "Call",
     "Cancelled",
     "Event",
+    "HealthStatus",
     "Host",
     "HostGone",
     "InvalidParams",
+    "MethodNotFound",
     "Plugin",
     "PluginError",
+    "PluginHealth",
     "current_call",
 ]
 

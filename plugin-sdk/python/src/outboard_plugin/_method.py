@@ -69,8 +69,13 @@ def check_name(name: str) -> None:
     """Raises ValueError for a name that a plugin's method cannot have."""
     if not _LEGAL.fullmatch(name):
         raise ValueError(f"{name!r} cannot be a method's name: 1 to 128 of A-Z a-z 0-9 _ $ . / : -")
-    if name in _RESERVED or name.startswith(_PREFIXES):
+    if is_reserved(name):
         raise ValueError(f"{name!r} is the protocol's own")
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name is the protocol's own, and never an author's."""
+    return name in _RESERVED or name.startswith(_PREFIXES)
 
 
 def is_async(act: Callable[..., Any]) -> bool:

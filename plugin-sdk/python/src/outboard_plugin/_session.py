@@ -15,7 +15,7 @@ from ._convert import ConvertError, from_json
 from ._events import Events
 from ._frames import DEFAULT_MAX_FRAME, Frame, Framer, Item, TooLong
 from ._messages import ABSENT, Notification, Reject, Request, Response, decode, dump
-from ._method import Method, is_async
+from ._method import Method, is_async, is_reserved
 from ._outlet import Outlet
 from ._pool import Pool
 from ._salvage import Id
@@ -153,7 +153,10 @@ class Session:
     def _request(self, request: Request) -> None:
         id, method, params = request
         if method == "ping":
-            self._outlet.result(id, dump(self._plugin.host._status))
+            if self._phase is _OPEN and self._plugin._on_ping is not None:
+                self._serve(id, self._ping(self._plugin._on_ping))
+            else:
+                self._outlet.result(id, dump(self._plugin.host._status))
         elif method == "initialize":
             if self._opened:
                 self._fail(id, errors.INVALID_REQUEST, "has been initialized already")
@@ -174,10 +177,14 @@ class Session:
             self._serve(id, self._drain(params))
         elif method == "config/changed" and self._plugin._on_config:
             self._serve(id, self._reconfigure(params))
-        elif method in self._plugin._methods:
-            self._call(id, method, params)
+        elif (handler := self._handler(method)) is not None:
+            self._call(id, method, handler, params)
         else:
             self._fail(id, errors.METHOD_NOT_FOUND, f"has no method {method}")
+
+    def _handler(self, method: str) -> Method | None:
+        own = self._plugin._methods.get(method)
+        return own if own is not None or is_reserved(method) else self._plugin._any_method
 
     def _fail(self, id: Id, code: int | None, why: str) -> None:
         error = PluginError(f"the plugin {self._plugin.name} {why}", code=code or errors.INTERNAL)
@@ -231,7 +238,7 @@ class Session:
             self._opened = False
             raise
         self._phase = _OPEN if self._phase is _NEW else self._phase
-        return {
+        opening = {
             "protocolVersion": PROTOCOL,
             "name": plugin.name,
             "version": plugin.version,
@@ -249,6 +256,14 @@ class Session:
                 "meta": True,
             },
         }
+        if plugin._any_method is not None:
+            # A list would be taken for the whole, and the host would refuse the rest itself.
+            del opening["methods"]
+        return opening
+
+    async def _ping(self, hook: Callable[..., Any]) -> dict[str, Any]:
+        more = await self._act(hook)
+        return {**self._plugin.host._status, **(more or {})}
 
     def _take_limits(self, limits: dict[str, Any]) -> None:
         for name, where, what in (
@@ -310,7 +325,7 @@ class Session:
 
     # Application calls.
 
-    def _call(self, id: Id, method: str, params: Any) -> None:
+    def _call(self, id: Id, method: str, handler: Method, params: Any) -> None:
         if self._phase.refusal is not None:
             self._fail(id, self._phase.refusal, self._phase.why)
         elif id in self._calls:
@@ -323,7 +338,7 @@ class Session:
             call = Call(method, meta if isinstance(meta, dict) else {}, self._plugin.host)
             self._calls[id] = call
             self._idle.clear()
-            call._task = self._spawn(self._answer(id, call, self._plugin._methods[method], params))
+            call._task = self._spawn(self._answer(id, call, handler, params))
 
     async def _answer(self, id: Id, call: Call, method: Method, params: Any) -> None:
         timer = None

@@ -86,6 +86,8 @@ class Plugin(Generic[C]):
         self._logging = logging
         self._tracebacks = tracebacks
         self._methods: dict[str, Method] = {}
+        self._any_method: Method | None = None
+        self._on_ping: Callable[..., Any] | None = None
         self._events: list[tuple[str, Callable[..., Any]]] = []
         self._on_start: list[Callable[..., Any]] = []
         self._on_config: list[Callable[..., Any]] = []
@@ -156,6 +158,22 @@ class Plugin(Generic[C]):
             return handler
 
         return add if handler is None else add(handler)
+
+    def any_method(self, handler: F) -> F:
+        """Answers every call whose method has no handler of its own; `call.method` says which it is.
+
+        The host is then not told which methods there are, and forwards all of them.
+        """
+        self._any_method = Method.of(
+            handler, idempotent=False, timeout=None, description=None, params=None, result=None
+        )
+        return handler
+
+    def on_ping(self, hook: F) -> F:
+        """Runs for each probe once the plugin is open, and gives what it is answered with: the status to be said
+        before it, with `host.status`, or members beside that one's. A hook that hangs is a plugin that hangs."""
+        self._on_ping = hook
+        return hook
 
     def on_event(self, *topics: str) -> Callable[[F], F]:
         """Subscribes to topics, or patterns of them (`net.*`); the handler takes an `Event`. One runs at a time."""
