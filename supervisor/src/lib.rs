@@ -30,6 +30,7 @@
 //! | [`host`] | the running supervisor: dispatcher, links, routes, logs, journal; [`host::Supervisor`] |
 //! | [`observe`] | what happened, as event names and sentences |
 //! | [`control`] | the management API and the attach socket |
+//! | [`discover`] | plugins that no file describes: entry points of Python packages |
 //! | [`cli`] | the command line |
 //!
 //! What decides, cuts bytes, forks or reads TOML is in crates of its own: `outboard-core`, `outboard-wire`,
@@ -39,6 +40,7 @@
 
 pub mod cli;
 pub mod control;
+pub mod discover;
 pub mod host;
 mod nearest;
 pub mod observe;

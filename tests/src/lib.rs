@@ -13,6 +13,7 @@
 //! | [`schema`] | whether a value is what a JSON Schema says |
 //! | [`event`], [`tail`] | the journal, read as it grows |
 //! | [`fault`], [`neighbour`] | what the rows of the fault table share: witness, growth, a healthy plugin beside the bad one |
+//! | [`packages`] | virtual environments with packages in them |
 //! | [`pipes`] | what lies in other processes' pipes |
 //! | [`hold`] | a process that SIGKILL does not end |
 //! | [`executable`], [`exec_gate`] | files that a start trips over, and a gate in the way of one |
@@ -38,6 +39,7 @@ pub mod fault;
 pub mod gates;
 pub mod hold;
 pub mod neighbour;
+pub mod packages;
 pub mod pipes;
 pub mod running;
 pub mod runtimes;

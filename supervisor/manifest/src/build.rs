@@ -25,6 +25,8 @@ pub(crate) struct Surroundings {
     /// `path_prepend` of `outboard.toml`.
     pub(crate) path_prepend: Vec<Template>,
     pub(crate) settings: Option<Arc<Source>>,
+    /// What was found for it, and lies below the file.
+    pub(crate) below: Option<Arc<Source>>,
 }
 
 /// `values` has passed every check, so `command` is there.
@@ -97,6 +99,7 @@ pub(crate) fn manifest(
             slow_params: values.object("conformance.slow_params"),
         },
         hang_signal: values.maybe_choice("health.hang_signal"),
+        entry_point: entry_point(values),
         watch: values.texts("watch").to_vec(),
         build: values.texts("build").to_vec(),
         digest: 0,
@@ -104,11 +107,26 @@ pub(crate) fn manifest(
         needs: needs(values),
         file: Arc::clone(file),
         settings: about.settings,
+        below: about.below,
         id: about.id,
         id_spot: about.id_spot,
     };
     manifest.digest = digest(&manifest, values);
     manifest
+}
+
+fn entry_point(values: &Values) -> Option<EntryPoint> {
+    let text = |key: &str| values.text(&format!("entry_point.{key}")).unwrap_or_default();
+    let point = EntryPoint {
+        environment: text("environment"),
+        group: text("group"),
+        name: text("name"),
+        value: text("value"),
+        distribution: text("distribution"),
+        version: text("version"),
+        installed: text("installed"),
+    };
+    (point != EntryPoint::default()).then_some(point)
 }
 
 fn process(values: &Values, path_prepend: Vec<Template>, spot: Spot) -> Process {

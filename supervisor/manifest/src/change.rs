@@ -17,7 +17,7 @@ use crate::settings::Settings;
 use crate::value::{EnvValue, Value, Values};
 
 /// The class of every key of a manifest. `id` is in none: another id is another plugin.
-pub(crate) const CLASSES: [(Asks, &[&str]); 3] = [
+pub(crate) const CLASSES: [(Asks, &[&str]); 4] = [
     (
         Asks::InPlace,
         &[
@@ -80,6 +80,19 @@ pub(crate) const CLASSES: [(Asks, &[&str]); 3] = [
     ),
     (Asks::Telling, &["config"]),
     (
+        // Another version of the same program.
+        Asks::Swapping,
+        &[
+            "entry_point.environment",
+            "entry_point.group",
+            "entry_point.name",
+            "entry_point.value",
+            "entry_point.distribution",
+            "entry_point.version",
+            "entry_point.installed",
+        ],
+    ),
+    (
         Asks::Restarting,
         &[
             "dialect",
@@ -121,7 +134,7 @@ pub(crate) const CLASSES: [(Asks, &[&str]); 3] = [
 ];
 
 /// The keys of `outboard.toml` that count at once, and those that count from the next `run` on. What it says for all
-/// plugins (`env_file`, `path_prepend`, `[defaults]`) is part of their manifests, and counts there.
+/// plugins (`env_file`, `path_prepend`, `[defaults]`, `[[discover.python]]`) is part of their manifests, and counts there.
 pub(crate) const SETTINGS_CLASSES: [(bool, &[&str]); 2] = [
     (
         true,
@@ -133,6 +146,7 @@ pub(crate) const SETTINGS_CLASSES: [(bool, &[&str]); 2] = [
             "supervisor.storm.restarts",
             "supervisor.storm.within",
             "supervisor.foreign_manifests",
+            "discover.python",
         ],
     ),
     (
@@ -150,7 +164,6 @@ pub(crate) const SETTINGS_CLASSES: [(bool, &[&str]); 2] = [
             "logs.dossiers",
             "logs.total",
             "service.ready",
-            "discover.python",
         ],
     ),
 ];

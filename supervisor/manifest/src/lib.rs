@@ -12,6 +12,7 @@ mod build;
 mod change;
 mod check;
 pub mod digest;
+mod discover;
 mod file;
 mod glob;
 mod keys;
@@ -31,11 +32,12 @@ mod template;
 mod tests;
 mod value;
 
+pub use discover::{Listed, Look, PythonGroup};
 pub use file::MAX_FILE;
 pub use glob::Glob;
 pub use load::{
-    LoadError, MAX_FILES, MAX_TEXT, SETTINGS_FILE, load, load_version, parse_manifest,
-    parse_version, restore, restore_settings,
+    LoadError, MAX_FILES, MAX_TEXT, SETTINGS_FILE, load, load_group, load_version, load_with,
+    parse_manifest, parse_version, restore, restore_settings,
 };
 pub use manifest::*;
 pub use problem::{Place, Problem, Severity};

@@ -1,18 +1,20 @@
 //! Folders and files in, a [`Set`] out.
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
+mod found;
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use found::Found;
 use outboard_core::PluginId;
 use toml::de::{DeTable, DeValue};
 
 use crate::build::{self, Surroundings};
 use crate::check;
 use crate::digest::digest_of;
+use crate::discover::{self, Look, Offer, PythonGroup};
 use crate::file::{self, MAX_FILE, Trust};
 use crate::keys::MANIFEST;
 use crate::manifest::{Manifest, Texts};
@@ -62,13 +64,26 @@ impl std::error::Error for LoadError {}
 /// Folders are not searched below. A file that is found is never a reason to fail: it is in [`Set::refused`] with all
 /// of its problems. Files are read without blocking, whatever they turn out to be.
 pub fn load(sources: &[PathBuf], config: Option<&Path>) -> Result<Set, LoadError> {
-    load_as(sources, config, Trust::of_process())
+    load_with(sources, config, &|_| Ok(Vec::new()))
+}
+
+/// The same, with the plugins of `[[discover.python]]`: `look` says what is in an environment.
+///
+/// A file with the id of what is found completes it; one that has a command of its own replaces it. A group that cannot
+/// be looked at is in [`Set::refused`], under its own name.
+pub fn load_with(
+    sources: &[PathBuf],
+    config: Option<&Path>,
+    look: &Look<'_>,
+) -> Result<Set, LoadError> {
+    load_as(sources, config, Trust::of_process(), look)
 }
 
 pub(crate) fn load_as(
     sources: &[PathBuf],
     config: Option<&Path>,
     trust: Trust,
+    look: &Look<'_>,
 ) -> Result<Set, LoadError> {
     let mut found = Found::default();
     for source in sources {
@@ -103,6 +118,7 @@ pub(crate) fn load_as(
         found.files.truncate(MAX_FILES);
     }
     let base = base(&set.settings);
+    let mut offers = discover::gather(look, &mut set);
     let mut text = 0;
     for path in &found.files {
         set.files += 1;
@@ -112,10 +128,26 @@ pub(crate) fn load_as(
             set.settings_problems.push(Problem::error(what));
             break;
         }
-        text += one(path, trust, &base, &mut set);
+        text += one(path, trust, &base, &mut offers, &mut set);
+    }
+    for offer in &offers {
+        take(&offer.source, &base, &[], None, &mut set);
     }
     set::judge(&mut set);
     Ok(set)
+}
+
+/// The plugins of one group, which no `outboard.toml` names.
+#[must_use]
+pub fn load_group(group: PythonGroup, look: &Look<'_>) -> Set {
+    let mut set = Set::default();
+    set.settings.python.push(group);
+    let base = base(&set.settings);
+    for offer in discover::gather(look, &mut set) {
+        take(&offer.source, &base, &[], None, &mut set);
+    }
+    set::judge(&mut set);
+    set
 }
 
 /// Reads one manifest from text, with the built-in defaults below it and no look at other manifests.
@@ -124,7 +156,7 @@ pub(crate) fn load_as(
 pub fn parse_manifest(path: &Path, text: &str) -> Result<(Manifest, Vec<Problem>), Vec<Problem>> {
     let settings = Settings::default();
     let source = Source::new(path, text.to_owned());
-    let (manifest, _, problems) = from_source(&source, &settings, &base(&settings), None);
+    let (manifest, _, problems) = from_source(&source, &settings, &base(&settings), &[], None);
     match manifest {
         Some(manifest) => Ok((manifest, problems)),
         None => Err(problems),
@@ -170,7 +202,7 @@ fn version(
     source: &Arc<Source>,
     settings: &Settings,
 ) -> Result<(Manifest, Vec<Problem>), Vec<Problem>> {
-    let (manifest, _, mut problems) = from_source(source, settings, &base(settings), Some(id));
+    let (manifest, _, mut problems) = from_source(source, settings, &base(settings), &[], Some(id));
     match manifest {
         Some(manifest) if manifest.id != *id => {
             let what = format!("this is a version of `{}`, not of `{id}`", manifest.id);
@@ -190,7 +222,12 @@ fn version(
 pub fn restore(texts: &Texts) -> Result<Manifest, Vec<Problem>> {
     let settings = restore_settings(texts.settings.as_ref())?;
     let source = Source::new(&texts.path, texts.text.clone());
-    let (manifest, _, problems) = from_source(&source, &settings, &base(&settings), None);
+    let below = texts.below.as_ref().map(|(path, text)| Offer {
+        id: texts.id.clone(),
+        source: Source::new(path, text.clone()),
+    });
+    let (manifest, _, problems) =
+        from_source(&source, &settings, &base(&settings), below.as_slice(), None);
     match manifest {
         Some(manifest) => Ok(Manifest { id: texts.id.clone(), ..manifest }),
         None => Err(problems),
@@ -213,93 +250,6 @@ fn base(settings: &Settings) -> Values {
     let mut base = built_in(&MANIFEST);
     base.merge(&settings.defaults);
     base
-}
-
-/// What the sources hold, each file once.
-#[derive(Default)]
-struct Found {
-    files: Vec<PathBuf>,
-    folders: Vec<PathBuf>,
-    seen: BTreeSet<PathBuf>,
-}
-
-impl Found {
-    fn source(&mut self, source: &Path) -> Result<(), LoadError> {
-        let metadata = fs::metadata(source).map_err(|error| of_io(source, error))?;
-        if metadata.is_dir() {
-            return self.folder(source);
-        }
-        if source.file_name() == Some(OsStr::new(SETTINGS_FILE)) {
-            let why = format!("{SETTINGS_FILE} is never a manifest; its folder is named instead");
-            return Err(LoadError::NoSource { path: source.to_owned(), why });
-        }
-        let folder = match source.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        self.remember(folder);
-        self.file(source.to_owned());
-        Ok(())
-    }
-
-    fn folder(&mut self, folder: &Path) -> Result<(), LoadError> {
-        self.remember(folder);
-        let mut files = Vec::new();
-        for entry in fs::read_dir(folder).map_err(|error| of_io(folder, error))? {
-            let name = entry.map_err(|error| of_io(folder, error))?.file_name();
-            let path = Path::new(&name);
-            let hidden = name.as_encoded_bytes().starts_with(b".");
-            let manifest = path.extension() == Some(OsStr::new("toml")) && name != SETTINGS_FILE;
-            if manifest && !hidden {
-                files.push(folder.join(&name));
-            }
-        }
-        files.sort_unstable();
-        for file in files {
-            self.file(file);
-        }
-        Ok(())
-    }
-
-    fn remember(&mut self, folder: &Path) {
-        let known = self.folders.iter().any(|known| same_folder(known, folder));
-        if !known {
-            self.folders.push(folder.to_owned());
-        }
-    }
-
-    fn file(&mut self, path: PathBuf) {
-        let folder = path
-            .parent()
-            .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
-        let folder = folder.and_then(|folder| fs::canonicalize(folder).ok()).unwrap_or_default();
-        let key = folder.join(path.file_name().unwrap_or_default());
-        if self.seen.insert(key) {
-            self.files.push(path);
-        }
-    }
-
-    /// The `outboard.toml` beside the manifests; of several the first counts, and the others are an error.
-    fn settings(&self, set: &mut Set) -> Option<PathBuf> {
-        let mut files = self
-            .folders
-            .iter()
-            .map(|folder| folder.join(SETTINGS_FILE))
-            .filter(|path| fs::symlink_metadata(path).is_ok());
-        let first = files.next()?;
-        for other in files {
-            let (first, other) = (shown(&first, "".as_ref()), shown(&other, "".as_ref()));
-            set.settings_problems.push(
-                Problem::error(format!("two {SETTINGS_FILE}: {first} and {other}"))
-                    .help("name the one that counts with --config"),
-            );
-        }
-        Some(first)
-    }
-}
-
-fn same_folder(a: &Path, b: &Path) -> bool {
-    a == b || fs::canonicalize(a).ok().is_some_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
 }
 
 fn of_io(path: &Path, error: std::io::Error) -> LoadError {
@@ -338,27 +288,41 @@ fn read_source(path: &Path, trust: Trust) -> Result<(Arc<Source>, Option<Problem
     }
 }
 
-/// Reads one manifest into the set; returns the size of its text.
-fn one(path: &Path, trust: Trust, base: &Values, set: &mut Set) -> usize {
-    let refuse = |set: &mut Set, id: Option<PluginId>, text: u64, problems: Vec<Problem>| {
-        set.refused.push(Refused { id, source: path.to_owned(), problems, text });
-    };
-    match read_source(path, trust) {
+/// Reads one manifest into the set, and takes what was found for the same plugin; returns the size of its text.
+fn one(path: &Path, trust: Trust, base: &Values, offers: &mut Vec<Offer>, set: &mut Set) -> usize {
+    let (id, size) = match read_source(path, trust) {
         Err(problem) => {
-            refuse(set, stem(path), 0, vec![*problem]);
-            0
+            let (id, source) = (stem(path), path.to_owned());
+            set.refused.push(Refused { id: id.clone(), source, problems: vec![*problem], text: 0 });
+            (id, 0)
         }
-        Ok((source, warning)) => {
-            let (manifest, id, mut problems) = from_source(&source, &set.settings, base, None);
-            problems.splice(0..0, warning);
-            match manifest {
-                Some(manifest) => {
-                    set.warnings.extend(problems);
-                    set.manifests.push(manifest);
-                }
-                None => refuse(set, id, digest_of(source.text()), problems),
-            }
-            source.text().len()
+        Ok((source, warning)) => (take(&source, base, offers, warning, set), source.text().len()),
+    };
+    offers.retain(|offer| Some(&offer.id) != id.as_ref());
+    size
+}
+
+/// Puts what a text says into the set, sound or refused, and gives its id.
+fn take(
+    source: &Arc<Source>,
+    base: &Values,
+    offers: &[Offer],
+    warning: Option<Problem>,
+    set: &mut Set,
+) -> Option<PluginId> {
+    let (manifest, id, mut problems) = from_source(source, &set.settings, base, offers, None);
+    problems.splice(0..0, warning);
+    match manifest {
+        Some(manifest) => {
+            set.warnings.extend(problems);
+            let id = manifest.id.clone();
+            set.manifests.push(manifest);
+            Some(id)
+        }
+        None => {
+            let (source, text) = (source.path().to_owned(), digest_of(source.text()));
+            set.refused.push(Refused { id: id.clone(), source, problems, text });
+            id
         }
     }
 }
@@ -370,11 +334,12 @@ fn stem(path: &Path) -> Option<PluginId> {
 }
 
 /// A manifest and its warnings; or no manifest, the best guess of its id, and all of its problems. Where the text names
-/// no id, `name` does, and without that the file.
+/// no id, `name` does, and without that the file. Where it has no command, what `offers` hold for that id lies below.
 fn from_source(
     source: &Arc<Source>,
     settings: &Settings,
     base: &Values,
+    offers: &[Offer],
     name: Option<&PluginId>,
 ) -> (Option<Manifest>, Option<PluginId>, Vec<Problem>) {
     let mut problems = Problems::new(source);
@@ -399,6 +364,12 @@ fn from_source(
     let has_errors = problems.iter().any(Problem::is_error);
 
     let mut values = base.clone();
+    let completes =
+        |offer: &&Offer| Some(&offer.id) == guess.as_ref() && own.get("process.command").is_none();
+    let below = offers.iter().find(completes);
+    if let Some(offer) = below {
+        values.merge(&offer.values());
+    }
     values.merge(&own);
     let process = table.get_key_value("process").map(|(name, _)| Spot::new(source, name.span()));
     let whole = check::whole(&values, source, process, speaks_of_command(table));
@@ -420,6 +391,7 @@ fn from_source(
         dir,
         path_prepend: settings.path_prepend.clone(),
         settings: settings.file.clone(),
+        below: below.map(|offer| offer.source.clone()),
     };
     let command = values.spot("process.command").cloned().unwrap_or(at_top);
     (Some(build::manifest(&values, source, command, about)), None, problems)

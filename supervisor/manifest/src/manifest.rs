@@ -44,6 +44,8 @@ pub struct Manifest {
     pub conformance: Conformance,
     /// `[health] hang_signal`: sent once to a hung plugin.
     pub hang_signal: Option<&'static str>,
+    /// The entry point that it was found by.
+    pub entry_point: Option<EntryPoint>,
     pub watch: Vec<Placed<String>>,
     pub build: Vec<Placed<String>>,
     /// Hash of everything effective, FNV-1a: equal for two loads exactly when nothing that matters changed. Comments,
@@ -52,6 +54,8 @@ pub struct Manifest {
     /// What it says beside the defaults, to be compared with what it will say.
     pub(crate) said: Said,
     pub(crate) file: Arc<Source>,
+    /// What was found for it, and lies below the file.
+    pub(crate) below: Option<Arc<Source>>,
     /// The `outboard.toml` in force for it.
     pub(crate) settings: Option<Arc<Source>>,
     /// Where each `after` and `requires` stands.
@@ -72,7 +76,7 @@ impl Manifest {
         let of = |source: &Source| (source.path().to_owned(), source.text().to_owned());
         let (path, text) = of(&self.file);
         let settings = self.settings.as_deref().map(of);
-        Texts { id: self.id.clone(), path, text, settings }
+        Texts { id: self.id.clone(), path, text, below: self.below.as_deref().map(of), settings }
     }
 }
 
@@ -82,6 +86,8 @@ pub struct Texts {
     pub id: PluginId,
     pub path: PathBuf,
     pub text: String,
+    /// What was found for it by discovery, where the text only completes that.
+    pub below: Option<(PathBuf, String)>,
     /// The `outboard.toml` in force for it, with its text.
     pub settings: Option<(PathBuf, String)>,
 }
@@ -261,4 +267,19 @@ pub struct Conformance {
     pub slow_method: Option<String>,
     /// What it is called with, a JSON object.
     pub slow_params: serde_json::Value,
+}
+
+/// `[entry_point]`: what an installed Python package says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryPoint {
+    /// The virtual environment.
+    pub environment: String,
+    pub group: String,
+    pub name: String,
+    /// `package.module:Class`.
+    pub value: String,
+    pub distribution: String,
+    pub version: String,
+    /// When the package, or the file that it names, was last written: RFC 3339.
+    pub installed: String,
 }

@@ -142,7 +142,7 @@ impl<'a, 'p> Reader<'a, 'p> {
         }
     }
 
-    /// An array of tables whose entries have no effect yet: checked, and not kept.
+    /// An array of tables: checked here, and read by what it is for.
     fn tables(
         &mut self,
         key: &'static Key,

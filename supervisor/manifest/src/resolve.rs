@@ -149,6 +149,12 @@ fn passed_on(name: &OsStr, inherit: &[Glob]) -> bool {
         || inherit.iter().any(|glob| glob.matches(&name))
 }
 
+/// Whether a variable of the supervisor is given to every plugin.
+#[must_use]
+pub fn is_inherited(name: &OsStr) -> bool {
+    passed_on(name, &[])
+}
+
 /// Everything that `check` says about the surroundings of one plugin, as seen from here: secrets, and the program.
 ///
 /// `inherited` is the environment it would be started with. Reads the plugin's `.env` file.

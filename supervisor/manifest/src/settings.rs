@@ -6,6 +6,7 @@ use std::sync::Arc;
 use outboard_core::{Budget, FleetPolicy};
 
 use crate::change::Said;
+use crate::discover::{self, PythonGroup};
 use crate::keys::SETTINGS;
 use crate::problem::Problem;
 use crate::read::{Problems, Reader, built_in, parse};
@@ -28,6 +29,8 @@ pub struct Settings {
     pub foreign_manifests: ForeignManifests,
     pub control: Control,
     pub logs: Logs,
+    /// Where entry points are looked for.
+    pub python: Vec<PythonGroup>,
     /// What it says beside the defaults, to be compared with what it will say.
     pub(crate) said: Said,
     /// `[defaults]`: what lies between the built-in defaults and each manifest.
@@ -94,6 +97,7 @@ pub(crate) fn read(source: &Arc<Source>) -> (Settings, Vec<Problem>) {
     let (table, sound) = parse(source, &mut problems);
     let mut values = built_in(&SETTINGS);
     let mut defaults = Values::default();
+    let mut python = Vec::new();
     if sound {
         let mut reader = Reader::new(source, &mut problems);
         reader.section(&SETTINGS, "", table.get_ref());
@@ -103,9 +107,11 @@ pub(crate) fn read(source: &Arc<Source>) -> (Settings, Vec<Problem>) {
             }
         }
         values.merge(&reader.values);
+        python = discover::groups(source, table.get_ref(), &mut problems);
     }
     let mut settings = from_values(&values, Some(source.path()), defaults);
     settings.file = Some(source.clone());
+    settings.python = python;
     if let EnvFile::At(path) = &mut settings.env_file {
         *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
     }
@@ -158,6 +164,7 @@ fn from_values(values: &Values, source: Option<&Path>, defaults: Values) -> Sett
             dossiers: values.count("logs.dossiers"),
             total: values.maybe_number("logs.total"),
         },
+        python: Vec::new(),
         said: Said::of_settings(values),
         defaults,
         file: None,

@@ -1,6 +1,7 @@
 //! Text in, text out: what each file says, and what is said about it.
 
 mod changes;
+mod discover;
 mod files;
 mod keys;
 mod never_panics;
@@ -15,6 +16,9 @@ use std::path::{Path, PathBuf};
 use crate::file::Trust;
 use crate::load::load_as;
 use crate::{Manifest, Set, parse_manifest};
+
+/// Nothing is installed anywhere.
+pub(crate) const NOTHING_FOUND: &crate::Look<'static> = &|_| Ok(Vec::new());
 
 /// The supervisor of these tests: nobody special, so that root and others see the same.
 pub(crate) const NOBODY_SPECIAL: fn() -> Trust =
@@ -45,7 +49,7 @@ impl Folder {
     }
 
     pub(crate) fn load_trusting(&self, trust: Trust) -> Set {
-        load_as(&[self.0.path().to_owned()], None, trust).expect("a readable folder")
+        load_as(&[self.0.path().to_owned()], None, trust, NOTHING_FOUND).expect("a readable folder")
     }
 
     /// The screen of `check`, with the folder called `manifests`.

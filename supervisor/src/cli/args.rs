@@ -6,6 +6,10 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use outboard_conformance::Id;
 
+mod discover;
+
+pub(super) use discover::DiscoverArgs;
+
 use super::span::{Since, parse_since, parse_span};
 use crate::control::{api, upgrade};
 
@@ -65,6 +69,8 @@ pub(super) enum Verb {
     Why(WhyArgs),
     /// Check manifests, all of them, without starting anything
     Check(CheckArgs),
+    /// List the plugins of manifests and of Python packages, with what is known of each
+    Discover(DiscoverArgs),
     /// Try what this machine can do for plugins, with throw-away processes
     Doctor(DoctorArgs),
     /// Check a plugin against the rules of the protocol, each with processes of its own

@@ -99,6 +99,12 @@ pub struct Plugin {
     pub executable: Option<String>,
     pub command: Vec<String>,
     pub manifest: String,
+    /// The entry point of a Python package that it was found by.
+    #[serde(default)]
+    pub entry_point: Option<EntryPoint>,
+    /// When the opening of the process that runs was answered: RFC 3339, UTC.
+    #[serde(default)]
+    pub loaded_at: Option<String>,
     /// What the opening agreed on.
     pub protocol: Option<String>,
     /// What the opening said it offers.
@@ -106,6 +112,37 @@ pub struct Plugin {
     /// The longest gap between careful tries after it was given up, where the gaps grow.
     #[serde(default)]
     pub retry_max_ms: Option<u64>,
+}
+
+/// What an installed Python package says of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EntryPoint {
+    /// The virtual environment.
+    pub environment: String,
+    pub group: String,
+    pub name: String,
+    /// `package.module:Class`.
+    pub value: String,
+    /// The package; several where they have the same name for it.
+    pub distribution: String,
+    pub version: String,
+    /// When the package, or the file that is named, was last written: RFC 3339.
+    pub installed: String,
+}
+
+impl From<outboard_manifest::EntryPoint> for EntryPoint {
+    fn from(point: outboard_manifest::EntryPoint) -> Self {
+        let outboard_manifest::EntryPoint {
+            environment,
+            group,
+            name,
+            value,
+            distribution,
+            version,
+            installed,
+        } = point;
+        Self { environment, group, name, value, distribution, version, installed }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -108,6 +108,8 @@ pub fn plugin(view: &PluginView, clocks: Clocks) -> api::Plugin {
         executable: view.executable.as_deref().map(text),
         command: view.command.clone(),
         manifest: text(&view.manifest),
+        entry_point: view.entry_point.clone().map(api::EntryPoint::from),
+        loaded_at: view.opened_us.map(rfc3339),
         protocol: view.protocol.clone(),
         offers: view.offers.clone(),
         retry_max_ms: view.retry_max.map(millis),

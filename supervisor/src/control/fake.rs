@@ -277,6 +277,8 @@ pub(crate) fn active(id: &str, up_secs: u64) -> PluginView {
         command: vec!["./geo".to_owned()],
         executable: Some(PathBuf::from("/opt/geo")),
         manifest: PathBuf::from(format!("manifests/{id}.toml")),
+        entry_point: None,
+        opened_us: None,
         junk_lines: 0,
         dropped_lines: 0,
         clients: 0,

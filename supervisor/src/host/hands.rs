@@ -133,6 +133,7 @@ impl Dispatcher {
             ran: Some(ran),
             reloads: false,
             concurrency: None,
+            opened_us: None,
         };
         match version {
             Version::InForce => {

@@ -48,7 +48,13 @@ impl Supervisor {
     /// # Errors
     /// A folder or file that cannot be read at all.
     pub async fn discover_and_register(&self, sources: &[PathBuf]) -> Result<Set, LoadError> {
-        let set = outboard_manifest::load(sources, None)?;
+        let sources = sources.to_vec();
+        let read = tokio::task::spawn_blocking(move || crate::discover::load(&sources));
+        let set = match read.await {
+            Ok(set) => set?,
+            // Only with the runtime does the thread end before its work.
+            Err(_) => Set::default(),
+        };
         self.register(set.manifests.clone(), set.refused.clone()).await;
         Ok(set)
     }
@@ -391,6 +397,8 @@ pub(super) fn plugin_view(slot: &Slot, shared: &Shared) -> PluginView {
             .executable
             .map(|path| slot.log.mask(path.display().to_string()).into()),
         manifest: manifest.source.clone(),
+        entry_point: manifest.entry_point.clone(),
+        opened_us: told.shown.opened_us.filter(|_| lives),
         lazy: manifest.lazy,
         junk_lines: slot.stats.junk_lines.now(),
         dropped_lines: slot.stats.dropped_lines.now(),

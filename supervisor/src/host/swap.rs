@@ -138,9 +138,16 @@ impl Supervisor {
         let slot = self.slot(id).ok_or(NoVersion::Unknown)?;
         let stands_for = slot.told().stands_for.clone();
         let in_folder = stands_for.unwrap_or_else(|| slot.manifest().source.clone());
-        let path = file.unwrap_or(&in_folder);
-        let read = outboard_manifest::load_version(&slot.id, path, &self.shared.settings);
-        let (manifest, _) = read.map_err(NoVersion::Wrong)?;
+        let manifest = match file {
+            // No file alone describes it: it is looked for again.
+            None if slot.manifest().entry_point.is_some() => self.found_again(&slot.id).await?,
+            _ => {
+                let path = file.unwrap_or(&in_folder);
+                let settings = &self.shared.settings;
+                let read = outboard_manifest::load_version(&slot.id, path, settings);
+                read.map_err(NoVersion::Wrong)?.0
+            }
+        };
         let order = SwapOrder { manifest, instead: file.is_some(), counted: false };
         self.swap(id, order).await.ok_or(NoVersion::Unknown)
     }

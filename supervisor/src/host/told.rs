@@ -47,6 +47,9 @@ pub(crate) struct Shown {
     pub reloads: bool,
     /// The calls that it bears at once, in its own words.
     pub concurrency: Option<u32>,
+    /// When its opening was answered, in microseconds since the Unix epoch.
+    #[serde(default)]
+    pub opened_us: Option<i64>,
 }
 
 impl Told {

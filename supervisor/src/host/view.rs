@@ -44,6 +44,10 @@ pub struct PluginView {
     /// The resolved executable, once looked up.
     pub executable: Option<PathBuf>,
     pub manifest: PathBuf,
+    /// The entry point that it was found by.
+    pub entry_point: Option<outboard_manifest::EntryPoint>,
+    /// When the opening of the process that runs was answered, in microseconds since the Unix epoch.
+    pub opened_us: Option<i64>,
     pub junk_lines: u64,
     pub dropped_lines: u64,
     /// Attached clients.

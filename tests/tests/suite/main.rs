@@ -12,6 +12,7 @@ mod conformance;
 mod docs;
 mod doctor;
 mod dossier;
+mod entrypoints;
 mod follow;
 mod harness;
 mod lifecycle;

@@ -14,6 +14,7 @@ pub(crate) static MANIFEST: Section = Section {
         key("lazy", Kind::Bool, "Start at the first call.").default("false"),
         key("watch", Kind::Paths, "Files whose change makes `run --watch` swap it.").later(),
         key("build", Kind::Argv, "What `run --watch` runs before it swaps.").later(),
+        section("entry_point", &ENTRY_POINT),
     ],
     more: SECTIONS,
 };
@@ -40,6 +41,23 @@ static SECTIONS: &[Key] = &[
     section("swap", &SWAP),
     section("conformance", &CONFORMANCE),
 ];
+
+static ENTRY_POINT: Section = table(
+    "The entry point that the plugin was found by: written by `[[discover.python]]`, and only shown.",
+    &[
+        key("environment", Kind::Text, "The virtual environment."),
+        key("group", Kind::Text, "The entry point group."),
+        key("name", Kind::Text, "Its name in the group."),
+        key("value", Kind::Text, "What it names, `package.module:Class`."),
+        key("distribution", Kind::Text, "The package that announces it."),
+        key("version", Kind::Text, "That package's version; another one takes over by a swap."),
+        key(
+            "installed",
+            Kind::Text,
+            "When that package was last written; later takes over by a swap.",
+        ),
+    ],
+);
 
 static PROCESS: Section = table(
     "The program and its surroundings.",

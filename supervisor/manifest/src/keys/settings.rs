@@ -107,8 +107,7 @@ static DISCOVER: Section = table(
         "python",
         Kind::Tables(&DISCOVER_PYTHON),
         "Entry points of a virtual environment; each becomes a plugin.",
-    )
-    .later()],
+    )],
 );
 
 static DISCOVER_PYTHON: Section = table(

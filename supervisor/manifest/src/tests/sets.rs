@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::{Folder, NOBODY_SPECIAL};
+use super::{Folder, NOBODY_SPECIAL, NOTHING_FOUND};
 use crate::load::load_as;
 use crate::{LoadError, Set};
 
@@ -251,7 +251,7 @@ fn sources_are_folders_and_files_each_read_once() {
         ("notes.txt", "no"),
     ]);
     let other = Folder::new(&[("c.conf", SOUND), ("outboard.toml", "")]);
-    let load = |sources: &[_]| load_as(sources, None, NOBODY_SPECIAL());
+    let load = |sources: &[_]| load_as(sources, None, NOBODY_SPECIAL(), NOTHING_FOUND);
     let set =
         load(&[folder.path(""), folder.path("b.toml"), other.path("c.conf")]).expect("sources");
     assert_eq!(ids(&set), ["a", "b", "c"]);
@@ -260,7 +260,12 @@ fn sources_are_folders_and_files_each_read_once() {
     assert!(matches!(load(&[folder.path("nowhere")]), Err(LoadError::Missing { .. })));
     assert!(matches!(load(&[other.path("outboard.toml")]), Err(LoadError::NoSource { .. })));
     assert!(matches!(load(&[folder.path("a.toml/x")]), Err(LoadError::Unreadable { .. })));
-    let config = load_as(&[folder.path("")], Some(&folder.path("none.toml")), NOBODY_SPECIAL());
+    let config = load_as(
+        &[folder.path("")],
+        Some(&folder.path("none.toml")),
+        NOBODY_SPECIAL(),
+        NOTHING_FOUND,
+    );
     assert!(matches!(config, Err(LoadError::Missing { .. })));
 }
 
@@ -269,10 +274,10 @@ fn of_two_outboard_toml_none_is_guessed() {
     let one = Folder::new(&[("outboard.toml", ""), ("a.toml", SOUND)]);
     let two = Folder::new(&[("outboard.toml", ""), ("b.toml", SOUND)]);
     let sources = [one.path(""), two.path("")];
-    let set = load_as(&sources, None, NOBODY_SPECIAL()).expect("sources");
+    let set = load_as(&sources, None, NOBODY_SPECIAL(), NOTHING_FOUND).expect("sources");
     assert!(set.has_errors());
-    let set =
-        load_as(&sources, Some(&two.path("outboard.toml")), NOBODY_SPECIAL()).expect("sources");
+    let set = load_as(&sources, Some(&two.path("outboard.toml")), NOBODY_SPECIAL(), NOTHING_FOUND)
+        .expect("sources");
     assert!(!set.has_errors());
 }
 

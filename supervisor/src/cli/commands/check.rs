@@ -35,7 +35,7 @@ struct At {
 }
 
 pub(super) fn run(args: &CheckArgs, screen: &mut Screen) -> Ended {
-    let mut set = outboard_manifest::load(&args.sources, None)
+    let mut set = crate::discover::load(&args.sources)
         .map_err(|error| Trouble::new(Exit::Usage, error.to_string()))?;
     set.look_around(&std::env::vars_os().collect::<Vec<_>>());
     if screen.is_json() {

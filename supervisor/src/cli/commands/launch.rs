@@ -152,7 +152,7 @@ async fn serve(
 }
 
 async fn start(args: &RunArgs, dir: &Path, screen: &mut Screen) -> Result<Up, Trouble> {
-    let mut set = outboard_manifest::load(&args.sources, None)
+    let mut set = crate::discover::load(&args.sources)
         .map_err(|error| Trouble::new(Exit::Usage, error.to_string()).help("outboard run DIR"))?;
     if strict(args) {
         set.look_around(&std::env::vars_os().collect::<Vec<_>>());

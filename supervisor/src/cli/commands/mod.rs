@@ -5,6 +5,7 @@ mod call;
 mod change;
 mod check;
 mod conformance;
+mod discover;
 mod doctor;
 mod events;
 mod follow;
@@ -75,6 +76,7 @@ pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
         Verb::Run(_) => Err(Trouble::new(Exit::Usage, "`run` is the supervisor and asks none")),
         Verb::Shutdown(shutdown) => shutdown::run(shutdown, &dir()?, screen).await,
         Verb::Status(status) => status::run(status, &dir()?, screen).await,
+        Verb::Discover(discover) => discover::run(discover, dir().ok().as_deref(), screen).await,
         Verb::List => list::run(&dir()?, screen).await,
         Verb::Call(call) => call::run(call, &dir()?, screen).await,
         Verb::Notify(notify) => notify::run(notify, &dir()?, screen).await,

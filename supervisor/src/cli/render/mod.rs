@@ -6,6 +6,7 @@
 pub(super) mod attach;
 pub(super) mod change;
 pub(super) mod conformance;
+pub(super) mod discover;
 pub(super) mod doctor;
 pub(super) mod events;
 mod fields;

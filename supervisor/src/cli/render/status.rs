@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::screen::{Screen, Tone};
 use super::table::{Align, Table};
 use super::text;
-use crate::control::api::{HealthStatus, Plugin, State, Status, Supervisor};
+use crate::control::api::{EntryPoint, HealthStatus, Plugin, State, Status, Supervisor};
 use crate::control::words::{count, span};
 
 /// The table with its head and its count.
@@ -120,8 +120,17 @@ fn row(plugin: &Plugin) -> Vec<String> {
         up,
         plugin.restarts.to_string(),
         plugin.in_flight.to_string(),
-        plugin.note.clone().unwrap_or_default(),
+        plugin
+            .note
+            .clone()
+            .or_else(|| Some(package(plugin.entry_point.as_ref()?)))
+            .unwrap_or_default(),
     ]
+}
+
+/// `demi-geo 1.2.0`: where a plugin comes from that no file describes.
+pub(in crate::cli) fn package(point: &EntryPoint) -> String {
+    format!("{} {}", point.distribution, point.version)
 }
 
 /// `6 plugins: 1 failed, 1 degraded, 3 active, 1 registered`.

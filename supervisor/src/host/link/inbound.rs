@@ -415,6 +415,7 @@ impl Link {
             shown.offers = facts.offers.clone().map(|text| self.slot.log.mask(text));
             shown.reloads = facts.supports.reload;
             shown.concurrency = facts.concurrency;
+            shown.opened_us = Some(self.clock.wall_us());
         }
         let fields = json!({
             "protocol": facts.protocol,

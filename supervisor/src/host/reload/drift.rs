@@ -30,8 +30,8 @@ pub(in crate::host) struct Seen {
 impl Supervisor {
     /// What lies on the disk and is not in force. Costs a look at each file, and reading them when one has moved.
     pub async fn drift(&self) -> Drift {
-        let sources = self.shared.sources.clone();
-        let look = tokio::task::spawn_blocking(move || look(&sources)).await;
+        let (sources, environments) = (self.shared.sources.clone(), self.environments());
+        let look = tokio::task::spawn_blocking(move || look(&sources, &environments)).await;
         let Ok(look) = look else { return Drift::default() };
         let now = (self.shared.revision(), look);
         {
@@ -44,6 +44,13 @@ impl Supervisor {
         let mut seen = self.shared.drift();
         *seen = Seen { of: Some(now), drift: drift.clone() };
         drift
+    }
+
+    /// Where plugins were found that no file describes.
+    fn environments(&self) -> BTreeSet<PathBuf> {
+        let plugins = self.shared.plugins.read().expect("nothing panics while it holds this");
+        let points = plugins.values().filter_map(|slot| slot.manifest().entry_point.clone());
+        points.map(|point| point.environment.into()).collect()
     }
 
     async fn read_drift(&self) -> Drift {
@@ -73,9 +80,18 @@ impl Supervisor {
     }
 }
 
-/// Names, sizes and times of all that a reload would read.
-fn look(sources: &[PathBuf]) -> u64 {
+/// Names, sizes and times of all that a reload would read. Of environments that is the folder of their packages: an
+/// installation moves it.
+fn look(sources: &[PathBuf], environments: &BTreeSet<PathBuf>) -> u64 {
     let mut hasher = DefaultHasher::new();
+    for folder in environments.iter().flat_map(|environment| crate::discover::packages(environment))
+    {
+        std::fs::metadata(&folder)
+            .ok()
+            .map(|meta| (meta.mtime(), meta.mtime_nsec()))
+            .hash(&mut hasher);
+        folder.hash(&mut hasher);
+    }
     for source in sources {
         let mut files = match std::fs::read_dir(source) {
             Ok(entries) => {

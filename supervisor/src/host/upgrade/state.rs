@@ -68,7 +68,7 @@ pub(crate) struct HostState {
 /// The configuration in force, beside the manifests.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct KeptInForce {
-    settings: Option<KeptSettings>,
+    settings: Option<KeptFile>,
     /// The command line may have said another one than the file.
     shutdown_cap: Duration,
     pub(in crate::host) refused: Vec<KnownBad>,
@@ -78,13 +78,13 @@ impl KeptInForce {
     pub(in crate::host) fn of(in_force: &InForce) -> Self {
         let (settings, refused) = in_force.parts();
         let shutdown_cap = settings.fleet.shutdown_cap;
-        let settings = settings.text().map(|(path, text)| KeptSettings { path, text });
+        let settings = settings.text().map(|(path, text)| KeptFile { path, text });
         Self { settings, shutdown_cap, refused: refused.to_vec() }
     }
 
     /// The settings in this build's sense.
     pub(super) fn settings(&self) -> Result<Settings, Vec<Problem>> {
-        let text = self.settings.clone().map(|KeptSettings { path, text }| (path, text));
+        let text = self.settings.clone().map(|KeptFile { path, text }| (path, text));
         let mut settings = outboard_manifest::restore_settings(text.as_ref())?;
         settings.fleet.shutdown_cap = self.shutdown_cap;
         Ok(settings)
@@ -130,11 +130,14 @@ pub(crate) struct KeptManifest {
     #[serde(with = "path_text")]
     path: PathBuf,
     text: String,
-    settings: Option<KeptSettings>,
+    /// What discovery found for it; a build before that knew of none.
+    #[serde(default)]
+    below: Option<KeptFile>,
+    settings: Option<KeptFile>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct KeptSettings {
+struct KeptFile {
     #[serde(with = "path_text")]
     path: PathBuf,
     text: String,
@@ -142,17 +145,17 @@ struct KeptSettings {
 
 impl From<Texts> for KeptManifest {
     fn from(texts: Texts) -> Self {
-        let Texts { id, path, text, settings } = texts;
-        let settings = settings.map(|(path, text)| KeptSettings { path, text });
-        Self { id, path, text, settings }
+        let Texts { id, path, text, below, settings } = texts;
+        let keep = |(path, text)| KeptFile { path, text };
+        Self { id, path, text, below: below.map(keep), settings: settings.map(keep) }
     }
 }
 
 impl From<KeptManifest> for Texts {
     fn from(kept: KeptManifest) -> Self {
-        let KeptManifest { id, path, text, settings } = kept;
-        let settings = settings.map(|KeptSettings { path, text }| (path, text));
-        Self { id, path, text, settings }
+        let KeptManifest { id, path, text, below, settings } = kept;
+        let give = |KeptFile { path, text }| (path, text);
+        Self { id, path, text, below: below.map(give), settings: settings.map(give) }
     }
 }
 

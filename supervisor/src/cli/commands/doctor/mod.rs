@@ -18,7 +18,7 @@ pub(super) fn run(args: &DoctorArgs, screen: &mut Screen) -> Ended {
     let set = match args.sources.is_empty() {
         true => None,
         false => Some(
-            outboard_manifest::load(&args.sources, None)
+            crate::discover::load(&args.sources)
                 .map_err(|error| Trouble::new(Exit::Usage, error.to_string()))?,
         ),
     };

@@ -1,0 +1,3 @@
+class Stranger:
+    async def handle_request(self, method, params):
+        return params
