@@ -62,12 +62,17 @@ impl Venv {
                 copy(&path, &self.packages().join(file));
             }
         }
+        self.announce(name, version, project["entry-points"].as_table().unwrap());
+    }
+
+    /// Writes the metadata of a package: its name, and what it announces under each group.
+    pub fn announce(&self, name: &str, version: &str, groups: &toml::Table) {
         let info = self.packages().join(format!("{}-{version}.dist-info", name.replace('-', "_")));
         fs::create_dir(&info).unwrap();
         let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
         fs::write(info.join("METADATA"), metadata).unwrap();
         let mut points = String::new();
-        for (group, names) in project["entry-points"].as_table().unwrap() {
+        for (group, names) in groups {
             points += &format!("[{group}]\n");
             for (name, value) in names.as_table().unwrap() {
                 points += &format!("{name} = {}\n", value.as_str().unwrap());

@@ -289,6 +289,10 @@ impl Manifest {
             .into_iter()
             .map(|(key, difference)| (class(key), difference))
             .collect();
+        // Another version has been installed: when, is no news.
+        if list.iter().any(|(_, difference)| difference.key == "entry_point.version") {
+            list.retain(|(_, difference)| difference.key != "entry_point.installed");
+        }
         let prepended = |manifest: &Self| {
             let folders = manifest.process.path_prepend.iter();
             folders.map(|folder| folder.as_written().to_owned()).collect::<Vec<_>>()

@@ -43,7 +43,7 @@ def written(dist, value):
             pass
     seconds, rest = divmod(max(times), 10**9)
     at = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{rest // 10**6:03d}Z"
 
 
 def module_file(module):

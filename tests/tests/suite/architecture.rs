@@ -26,8 +26,9 @@ const A_CLIENT: &str = "the command line is a client of control, and reads manif
 
 const KNOWS_NO_HOST: &str =
     "a plugin is checked against the protocol, and not against this supervisor";
+const ASKS: &str = "discovery says what there is to run: who runs it is the host";
 
-const ROOMS: [Room; 8] = [
+const ROOMS: [Room; 9] = [
     Room {
         folder: "supervisor/core/src",
         forbidden: &[
@@ -109,6 +110,21 @@ const ROOMS: [Room; 8] = [
             ("outboard_core", KNOWS_NO_HOST),
             ("println!", KNOWS_NO_HOST),
             ("process::Command", "the keeper starts processes, nobody else"),
+        ],
+        at_home: &[],
+    },
+    Room {
+        folder: "supervisor/src/discover",
+        forbidden: &[
+            ("tokio", ASKS),
+            ("async ", ASKS),
+            (".await", ASKS),
+            ("crate::cli", ASKS),
+            ("crate::control", ASKS),
+            ("crate::host", ASKS),
+            ("outboard_core", ASKS),
+            ("outboard_wire", ASKS),
+            ("println!", ASKS),
         ],
         at_home: &[],
     },

@@ -3,6 +3,7 @@
 use std::fs;
 
 use outboard_tests::World;
+use outboard_tests::packages::Venv;
 use outboard_tests::runtimes::{bins, on_path, repository, skip};
 use outboard_tests::world::Launch;
 use serde_json::Value;
@@ -88,6 +89,31 @@ fn a_newcomer_breaks_a_plugin_and_finds_out_why() {
         let (shown, printed) = (same_for_all(&world, shown), same_for_all(&world, &printed));
         assert_eq!(shown, printed, "$ {line}");
     }
+}
+
+#[test]
+fn a_package_is_found_and_called_as_its_page_shows() {
+    if !on_path("python3") {
+        return skip("docs", "python3");
+    }
+    let world = World::new();
+    let blocks = blocks("python-entry-points.md");
+    let nth = |wanted: &str, n: usize| {
+        let mut of = blocks.iter().filter(|(language, _)| language == wanted);
+        of.nth(n).map(|(_, text)| text.as_str()).unwrap()
+    };
+    let venv = Venv::make(&world, "manifests/.venv");
+    fs::write(venv.packages().join("demi_geo.py"), nth("python", 0)).unwrap();
+    let project = nth("toml", 0).parse::<toml::Table>().unwrap();
+    venv.announce("demi-geo", "1.0.0", project["project"]["entry-points"].as_table().unwrap());
+    let settings = nth("sh", 0).split_once("<<'END'\n").unwrap().1;
+    world.settings(settings.split_once("END\n").unwrap().0);
+    let run = world.run();
+    run.active("geo");
+    run.socket("control.sock");
+    run.socket("attach.sock");
+    let printed: String = nth("sh", 1).lines().map(|line| type_in(&world, "", line)).collect();
+    assert_eq!(same_for_all(&world, nth("text", 0)), same_for_all(&world, &printed));
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn an_upgraded_package_is_seen_by_a_plan_and_swapped_by_a_reload() {
     let drift = run.status();
     assert_eq!(drift["drift"], json!(["outboard.toml#geo"]), "an installation is noticed");
     let planned = run.cli(&["reload", "--plan"]).code(0).stdout;
-    assert!(planned.contains("entry_point.version 1.0.0 → 1.1.0"), "{planned}");
+    assert!(planned.contains("~ swap      geo  [entry_point] version 1.0.0 -> 1.1.0"), "{planned}");
     let found = run.cli(&["discover"]).code(0).stdout;
     assert!(found.contains("demi-geo 1.1.0 · demi_geo:Geo (1.0.0 runs)"), "{found}");
 

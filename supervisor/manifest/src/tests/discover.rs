@@ -156,7 +156,7 @@ fn another_version_asks_for_a_swap_and_says_both() {
         only(&load(&folder, &|_| Ok(vec![point.clone()]))).clone()
     };
     let old = at("1.2.0", "2026-11-26T01:00:00Z");
-    let new = at("1.3.0", "2026-11-26T01:00:00Z");
+    let new = at("1.3.0", "2026-11-26T02:00:00Z");
     let differences = old.differences(&new);
     let [(Asks::Swapping, difference)] = &*differences else { panic!("{differences:?}") };
     assert_eq!(&*difference.key, "entry_point.version");
