@@ -122,7 +122,7 @@ impl Row<'_> {
             return super::text::path(self.manifest.as_deref().unwrap_or_default());
         };
         let runs = self.running_version.map(|version| format!(" ({version} runs)"));
-        format!("{} · {}{}", package(point), point.value, runs.unwrap_or_default())
+        format!("{}{} · {}", package(point), runs.unwrap_or_default(), point.value)
     }
 }
 
