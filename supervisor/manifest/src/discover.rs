@@ -59,7 +59,7 @@ pub struct Listed {
 }
 
 /// Looks up the entry points of a group, or says why they are not to be had.
-pub type Look<'a> = dyn Fn(&PythonGroup) -> Result<Vec<Listed>, Problem> + 'a;
+pub type Look<'a> = dyn Fn(&PythonGroup) -> Result<Vec<Listed>, Box<Problem>> + 'a;
 
 /// A manifest that nobody has written.
 #[derive(Clone, Debug)]
@@ -162,7 +162,7 @@ pub(crate) fn gather(look: &Look<'_>, set: &mut Set) -> Vec<Offer> {
         let listed = match look(&group) {
             Ok(listed) => listed,
             Err(problem) => {
-                let problem = group.at(problem, |(environment, _)| environment);
+                let problem = group.at(*problem, |(environment, _)| environment);
                 let id = id_of(&group.group).is_ok().then(|| group.group.as_str().into());
                 let problems = vec![problem];
                 set.refused.push(Refused { id, source: settings.clone(), problems, text: 0 });

@@ -25,7 +25,7 @@ pub fn load(sources: &[PathBuf]) -> Result<Set, LoadError> {
 ///
 /// # Errors
 /// Why the environment cannot be asked, and what to do about that.
-pub fn look(group: &PythonGroup) -> Result<Vec<Listed>, Problem> {
+pub fn look(group: &PythonGroup) -> Result<Vec<Listed>, Box<Problem>> {
     python::look(group)
 }
 

@@ -41,18 +41,18 @@ struct Point {
 }
 
 /// Asks the environment's Python for the entry points of the group. Blocks.
-pub(super) fn look(group: &PythonGroup) -> Result<Vec<Listed>, Problem> {
+pub(super) fn look(group: &PythonGroup) -> Result<Vec<Listed>, Box<Problem>> {
     let (environment, python) = (group.environment.display(), group.python());
     if !group.environment.is_dir() {
         return Err(Problem::error(format!("there is no environment {environment}"))
-            .help(format!("python3 -m venv {environment}")));
+            .help(format!("python3 -m venv {environment}"))
+            .into());
     }
     if !is_program(&python) {
         return Err(Problem::error(format!("{environment} has no bin/python that can be run"))
             .cause("a virtual environment breaks when the Python that it was made with goes")
-            .help(format!(
-                "python3 -m venv --clear {environment}, and install the packages again"
-            )));
+            .help(format!("python3 -m venv --clear {environment}, and install the packages again"))
+            .into());
     }
     let said = bounded::run(&mut listing(&python, &group.group), WITHIN);
     let asked = format!("{} cannot list the packages of {environment}", python.display());
@@ -67,18 +67,19 @@ pub(super) fn look(group: &PythonGroup) -> Result<Vec<Listed>, Problem> {
     // Code that an environment runs at each start may print before.
     match serde_json::from_str(lines.lines().next_back().unwrap_or_default()) {
         Ok(Answer::Points { points }) => Ok(points.into_iter().map(Listed::from).collect()),
-        Ok(Answer::Problem { problem, version }) => Err(match problem.as_str() {
+        Ok(Answer::Problem { problem, version }) => Err(Box::new(match problem.as_str() {
             "old" => Problem::error(format!("{environment} has Python {version}"))
                 .cause("entry points are run by outboard-plugin, which needs 3.10 or later"),
             _ => Problem::error(format!("outboard-plugin is not installed in {environment}"))
                 .cause("it is what runs entry points as plugins")
                 .help(format!("{} -m pip install outboard-plugin", python.display())),
-        }),
+        })),
         Err(_) => {
             let words = String::from_utf8_lossy(&said.stderr);
             let last = words.lines().map(str::trim).rfind(|line| !line.is_empty());
             let last = last.map(|line| format!(": {}", shortened(line))).unwrap_or_default();
-            Err(Problem::error(asked).cause(format!("it ended with {}{last}", how(said.status))))
+            let how = how(said.status);
+            Err(Problem::error(asked).cause(format!("it ended with {how}{last}")).into())
         }
     }
 }

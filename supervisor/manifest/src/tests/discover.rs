@@ -115,7 +115,7 @@ fn what_a_group_cannot_be_looked_at_for_is_a_row_of_its_name() {
         ("cache.toml", "[process]\ncommand = [\"./cache\"]\n"),
     ]);
     let broken: &Look<'_> =
-        &|_| Err(Problem::error("the environment is not there").help("make it"));
+        &|_| Err(Box::new(Problem::error("the environment is not there").help("make it")));
     let set = load(&folder, broken);
     assert_eq!(&*only(&set).id, "cache");
     assert_eq!(set.refused.len(), 1);
