@@ -1,5 +1,7 @@
 //! What may be typed. One tree gives parsing and help.
 
+mod import;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use outboard_conformance::Id;
 mod discover;
 
 pub(super) use discover::DiscoverArgs;
+pub(super) use import::ImportArgs;
 
 use super::span::{Since, parse_since, parse_span};
 use crate::control::{api, upgrade};
@@ -71,6 +74,8 @@ pub(super) enum Verb {
     Check(CheckArgs),
     /// List the plugins of manifests and of Python packages, with what is known of each
     Discover(DiscoverArgs),
+    /// Write manifests from what there is already: files of MCP clients, language servers, PM2, supervisord
+    Import(ImportArgs),
     /// Try what this machine can do for plugins, with throw-away processes
     Doctor(DoctorArgs),
     /// Check a plugin against the rules of the protocol, each with processes of its own

@@ -18,6 +18,8 @@ const PURE: &str = "the core is a function from state, time and event to effects
 const SANS_IO: &str = "the wire turns bytes into messages and back: the host reads and writes them";
 const RUNS_NOTHING: &str =
     "a manifest says what is to run, and nothing about how: that is the host's";
+const TEXTS_ALONE: &str =
+    "an import turns texts into texts: the command line reads and writes files";
 const DECIDES_NOTHING: &str = "the keeper carries out orders: what they mean is decided elsewhere";
 const UNSEEN: &str =
     "the host does not know who looks at it: give a view, and let control convert it";
@@ -82,6 +84,21 @@ const ROOMS: [Room; 9] = [
             ("outboard_keeper", RUNS_NOTHING),
             ("outboard_wire", RUNS_NOTHING),
             ("println!", RUNS_NOTHING),
+        ],
+        at_home: &[],
+    },
+    Room {
+        folder: "supervisor/import/src",
+        forbidden: &[
+            ("std::fs", TEXTS_ALONE),
+            ("std::io", TEXTS_ALONE),
+            ("std::env", TEXTS_ALONE),
+            ("std::os", TEXTS_ALONE),
+            ("std::process", TEXTS_ALONE),
+            ("std::thread", TEXTS_ALONE),
+            ("Instant", TEXTS_ALONE),
+            ("println!", TEXTS_ALONE),
+            ("outboard_", TEXTS_ALONE),
         ],
         at_home: &[],
     },
@@ -168,6 +185,11 @@ const ROOMS: [Room; 9] = [
         at_home: &[
             ("commands/run", "crate::host", "`run` is itself the supervisor"),
             ("commands/launch", "crate::host", "and this is how it begins"),
+            (
+                "commands/import/evaluate",
+                "process::Command",
+                "a configuration that is a program is run here, and no plugin",
+            ),
             ("commands/attach", "process::Command", "a supervisor is started here, and no plugin"),
             ("commands/doctor", "outboard_keeper", "`doctor` tries the keeper on this machine"),
         ],
@@ -269,6 +291,7 @@ fn small_rooms_stay_lean_and_dependencies_point_one_way() {
                 "thiserror",
             ],
         ),
+        ("supervisor/import", &[]),
         ("plugin-sdk/rust", &["libc", "outboard-wire", "serde", "serde_json", "tracing"]),
         ("plugins/chaos", &["libc"]),
         ("plugins/wrong", &["libc", "serde_json"]),
@@ -283,9 +306,13 @@ fn small_rooms_stay_lean_and_dependencies_point_one_way() {
 
 #[test]
 fn unsafe_code_lives_in_the_keeper() {
-    for folder in
-        ["supervisor/core/src", "supervisor/wire/src", "supervisor/manifest/src", "supervisor/src"]
-    {
+    for folder in [
+        "supervisor/core/src",
+        "supervisor/wire/src",
+        "supervisor/manifest/src",
+        "supervisor/import/src",
+        "supervisor/src",
+    ] {
         for file in rust_files(&repository().join(folder)) {
             let text = fs::read_to_string(&file).unwrap();
             for (n, line) in code_lines(&text) {

@@ -15,6 +15,7 @@ mod dossier;
 mod entrypoints;
 mod follow;
 mod harness;
+mod import;
 mod lifecycle;
 mod load;
 mod lsp;

@@ -10,6 +10,7 @@ mod doctor;
 mod events;
 mod follow;
 mod health;
+mod import;
 mod launch;
 mod list;
 mod logs;
@@ -71,6 +72,7 @@ pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
         Verb::Check(check) => check::run(check, screen),
         Verb::Doctor(doctor) => doctor::run(doctor, screen),
         Verb::Conformance(conformance) => conformance::run(conformance, screen),
+        Verb::Import(import) => import::run(import, args.state_dir.as_deref(), screen),
         Verb::Schema(schema) => schema::run(schema, screen),
         Verb::RehearseUpgrade => upgrade::rehearse(screen),
         Verb::Run(_) => Err(Trouble::new(Exit::Usage, "`run` is the supervisor and asks none")),

@@ -10,6 +10,7 @@ pub(super) mod discover;
 pub(super) mod doctor;
 pub(super) mod events;
 mod fields;
+pub(super) mod import;
 pub(super) mod json;
 pub(super) mod junit;
 pub(super) mod logs;
