@@ -233,7 +233,7 @@ fn relative(from: &Path, to: &Path) -> Option<String> {
     let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
     let ups = from.len() - common;
     // Nothing but `/` in common is no neighbourhood.
-    if common < 2 || ups > 2 || to.iter().any(|part| *part == Component::ParentDir) {
+    if common < 2 || ups > 2 || to.contains(&Component::ParentDir) {
         return None;
     }
     let ups = std::iter::repeat_n("..".to_owned(), ups);
