@@ -1,36 +1,41 @@
-//! Installs the servers that `manifests/mcp` and `manifests/lsp` run, from their lock files, into those folders.
+//! Installs the servers that `manifests/mcp`, `manifests/lsp` and `manifests/mcp-breadth` run, from their lock files, into
+//! those folders.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::shell::{Failure, ask, command, root, run as run_command};
+use crate::suite::long;
 
-/// Installs what is not installed yet. Takes milliseconds when everything is.
+/// Installs what is not installed yet. Takes milliseconds when everything is. The long forms have more servers.
 pub(crate) fn run() -> Result<(), Failure> {
     mcp_servers()?;
-    language_servers()
+    servers("lsp")?;
+    node_servers("mcp-breadth")?;
+    if long() {
+        python_servers("mcp-breadth", "requirements-2025.txt", ".venv-2025")?;
+        python_servers("mcp-breadth", "requirements.txt", ".venv")?;
+        warm_uvx()?;
+    }
+    Ok(())
 }
 
 /// What `manifests/mcp` runs.
 pub(crate) fn mcp_servers() -> Result<(), Failure> {
-    servers("manifests/mcp")
+    servers("mcp")
 }
 
-/// What `manifests/lsp` runs.
-fn language_servers() -> Result<(), Failure> {
-    servers("manifests/lsp")
+fn servers(of: &str) -> Result<(), Failure> {
+    node_servers(of)?;
+    python_servers(of, "requirements.txt", ".venv")
 }
 
-fn servers(folder: &str) -> Result<(), Failure> {
-    node_servers(folder)?;
-    python_servers(folder)
-}
-
-fn node_servers(servers: &str) -> Result<(), Failure> {
+fn node_servers(of: &str) -> Result<(), Failure> {
     let help = "install Node.js 20 or later with npm, then run this again";
     let lacking = |found: String| {
-        Failure::new(format!("{servers} needs Node 20 or later with npm, and {found}")).help(help)
+        Failure::new(format!("manifests/{of} needs Node 20 or later with npm, and {found}"))
+            .help(help)
     };
     let node = ask(with("node", &["--version"]))
         .ok_or_else(|| lacking("there is no `node` on PATH".into()))?;
@@ -39,25 +44,25 @@ fn node_servers(servers: &str) -> Result<(), Failure> {
     }
     let install = Installation {
         what: "npm ci",
-        lock: root().join(servers).join("package-lock.json"),
-        folder: root().join(servers).join("node_modules"),
+        lock: manifests(of).join("package-lock.json"),
+        folder: manifests(of).join("node_modules"),
         runtime: node,
     };
     if install.is_done()? {
         return Ok(());
     }
     ask(with("npm", &["--version"])).ok_or_else(|| lacking("there is no `npm` on PATH".into()))?;
-    println!("setup: npm ci in {servers} (once; about half a minute)");
+    println!("setup: npm ci in manifests/{of} (once; about half a minute)");
     let mut npm = with("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
-    npm.current_dir(root().join(servers));
+    npm.current_dir(manifests(of));
     run_command(install.what, npm).map_err(needs_network)?;
     install.done()
 }
 
-fn python_servers(servers: &str) -> Result<(), Failure> {
+fn python_servers(of: &str, lock: &str, folder: &str) -> Result<(), Failure> {
     let help = "install Python 3.10 or later with its venv module, then run this again";
     let lacking = |found: String| {
-        let what = format!("{servers} needs Python 3.10 or later with venv, and {found}");
+        let what = format!("manifests/{of} needs Python 3.10 or later with venv, and {found}");
         Failure::new(what).help(help)
     };
     let python = ask(with("python3", &["--version"]))
@@ -69,8 +74,8 @@ fn python_servers(servers: &str) -> Result<(), Failure> {
     }
     let install = Installation {
         what: "pip install",
-        lock: root().join(servers).join("requirements.txt"),
-        folder: root().join(servers).join(".venv"),
+        lock: manifests(of).join(lock),
+        folder: manifests(of).join(folder),
         runtime: python,
     };
     if install.is_done()? {
@@ -79,7 +84,7 @@ fn python_servers(servers: &str) -> Result<(), Failure> {
     // Some distributions package these two apart, and then fail half way through.
     ask(with("python3", &["-c", "import venv, ensurepip"]))
         .ok_or_else(|| lacking("its modules venv and ensurepip are not there".into()))?;
-    println!("setup: pip install in {servers}/.venv (once; about half a minute)");
+    println!("setup: pip install in manifests/{of}/{folder} (once; about half a minute)");
     let mut venv = with("python3", &["-m", "venv", "--clear"]);
     venv.arg(&install.folder);
     run_command("python3 -m venv", venv)?;
@@ -88,6 +93,25 @@ fn python_servers(servers: &str) -> Result<(), Failure> {
     pip.arg("-r").arg(&install.lock);
     run_command(install.what, pip).map_err(needs_network)?;
     install.done()
+}
+
+/// Fills uv's cache, so that `uvx --offline` starts a server as `uvx` does when it was used before.
+fn warm_uvx() -> Result<(), Failure> {
+    let venv = manifests("mcp-breadth").join(".venv");
+    let cache = venv.join("uv-cache");
+    if cache.join(".warm").exists() {
+        return Ok(());
+    }
+    let mut uvx = command(venv.join("bin/uvx"));
+    uvx.args(["mcp-server-time@2026.10.19", "--help"]).env("UV_CACHE_DIR", &cache);
+    uvx.stdout(std::process::Stdio::null());
+    run_command("uvx", uvx).map_err(needs_network)?;
+    let warm = cache.join(".warm");
+    fs::write(&warm, "").map_err(|error| Failure::new(format!("{}: {error}", warm.display())))
+}
+
+fn manifests(of: &str) -> PathBuf {
+    root().join("manifests").join(of)
 }
 
 fn with(program: &str, args: &[&str]) -> Command {

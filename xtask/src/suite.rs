@@ -76,7 +76,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 }
 
 /// Whether the long forms are asked for: as `outboard_tests::long`.
-fn long() -> bool {
+pub(crate) fn long() -> bool {
     std::env::var("OUTBOARD_LONG").is_ok_and(|long| !matches!(&*long, "" | "0"))
 }
 

@@ -21,6 +21,7 @@ mod load;
 mod lsp;
 mod management;
 mod mcp;
+mod mcp_breadth;
 mod once_active;
 mod reload;
 mod secrets;
