@@ -1,7 +1,5 @@
 //! What may be typed. One tree gives parsing and help.
 
-mod import;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use outboard_conformance::Id;
 
 mod discover;
+mod import;
 
 pub(super) use discover::DiscoverArgs;
 pub(super) use import::ImportArgs;
