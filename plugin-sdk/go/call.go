@@ -9,6 +9,10 @@ import (
 	"time"
 )
 
+// grace is how much later than the host the plugin notices a deadline. The host has answered the caller by then and has
+// said $/cancel; that it was late, and by how much, is for the host to tell.
+const grace = 100 * time.Millisecond
+
 // Call is what a handler knows of the call that it answers, beside the params. Its deadline and its cancellation are
 // in the context.
 type Call struct {
@@ -18,10 +22,24 @@ type Call struct {
 	Meta map[string]json.RawMessage
 
 	host *Host
+	came time.Time
 
 	mu       sync.Mutex
 	progress float64
 	done     bool
+}
+
+// untilHost is the time that the host gives what has this deadline, by its own clock.
+func untilHost(ctx context.Context, deadline time.Time) time.Duration {
+	left := time.Until(deadline)
+	call := CallFrom(ctx)
+	if call == nil {
+		return left
+	}
+	if own, is := call.timeLeft(); is {
+		left = min(left, time.Until(call.came.Add(own)))
+	}
+	return left
 }
 
 type callKey struct{}
@@ -33,7 +51,7 @@ func CallFrom(ctx context.Context) *Call {
 }
 
 func newCall(method string, meta json.RawMessage, host *Host) *Call {
-	call := &Call{Method: method, host: host, progress: math.Inf(-1)}
+	call := &Call{Method: method, host: host, came: time.Now(), progress: math.Inf(-1)}
 	// What is no object says nothing.
 	_ = json.Unmarshal(meta, &call.Meta)
 	return call

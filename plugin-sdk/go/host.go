@@ -107,7 +107,7 @@ func (h *Host) Call(ctx context.Context, plugin, method string, params, result a
 		Meta    map[string]json.RawMessage `json:"_meta,omitempty"`
 	}{Plugin: plugin, Method: method, Params: params, Meta: trace(ctx)}
 	if deadline, is := ctx.Deadline(); is {
-		request.Timeout = max(1, time.Until(deadline).Milliseconds())
+		request.Timeout = max(1, untilHost(ctx, deadline).Milliseconds())
 	}
 	answer, err := h.request(ctx, "host/call", request)
 	if err != nil || result == nil {

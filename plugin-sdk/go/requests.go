@@ -194,7 +194,7 @@ func (s *session) answer(
 ) {
 	if left, is := call.timeLeft(); is {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, left)
+		ctx, cancel = context.WithTimeout(ctx, left+grace)
 		defer cancel()
 	}
 	result, err := s.run(ctx, method, params)

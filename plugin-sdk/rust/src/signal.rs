@@ -29,6 +29,10 @@ struct State {
     answers: HashMap<i64, Answer>,
 }
 
+/// How much later than the host the plugin notices a deadline. The host has answered the caller by then and has said
+/// `$/cancel`; that it was late, and by how much, is for the host to tell.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// Why nobody wants the answer any more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
@@ -56,7 +60,7 @@ impl CancelToken {
     /// Waits for cancellation, for `time` at most. Gives whether it came: the way to sleep in a handler.
     #[must_use]
     pub fn wait(&self, time: Duration) -> bool {
-        let limit = self.remaining().map_or(time, |left| left.min(time));
+        let limit = self.patience().map_or(time, |left| left.min(time));
         let state = lock(&self.signal.state);
         let waited =
             self.signal.news.wait_timeout_while(state, limit, |state| state.cancelled.is_none());
@@ -79,12 +83,18 @@ impl CancelToken {
         self.signal.deadline.map(|deadline| deadline.saturating_duration_since(now()))
     }
 
+    /// Time until the plugin itself notices that the deadline has passed.
+    fn patience(&self) -> Option<Duration> {
+        let last = self.signal.deadline.map(|deadline| deadline + GRACE);
+        last.map(|last| last.saturating_duration_since(now()))
+    }
+
     pub(crate) fn why(&self) -> Option<Why> {
         self.why_in(&lock(&self.signal.state))
     }
 
     fn why_in(&self, state: &State) -> Option<Why> {
-        let late = || (self.remaining() == Some(Duration::ZERO)).then_some(Why::Deadline);
+        let late = || (self.patience() == Some(Duration::ZERO)).then_some(Why::Deadline);
         state.cancelled.or_else(late)
     }
 
@@ -108,7 +118,7 @@ impl CancelToken {
             if let Some(why) = self.why_in(&state) {
                 return Err(why.into());
             }
-            state = match self.remaining() {
+            state = match self.patience() {
                 Some(left) => {
                     let waited = self.signal.news.wait_timeout(state, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0

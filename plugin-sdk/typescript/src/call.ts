@@ -5,6 +5,12 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { Cancelled } from "./errors.js";
 import type { Host } from "./host.js";
 
+/**
+ * How much later than the host the plugin notices a deadline, in milliseconds. The host has answered the caller by then
+ * and has said `$/cancel`; that it was late, and by how much, is for the host to tell.
+ */
+const GRACE = 100;
+
 /** Milliseconds of the longest timer. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -37,7 +43,7 @@ export class Call {
     const left = meta.deadlineMs;
     if (typeof left === "number") {
       this.#deadline = performance.now() + left;
-      this.#timer = setTimeout(() => this.cancel("deadline"), Math.min(left, LONGEST_TIMER));
+      this.#timer = setTimeout(() => this.cancel("deadline"), Math.min(left + GRACE, LONGEST_TIMER));
     }
   }
 

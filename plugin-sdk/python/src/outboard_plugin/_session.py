@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 
+#: How much later than the host, in seconds, the plugin notices a deadline. The host has answered the caller by then and
+#: has said `$/cancel`; that it was late, and by how much, is for the host to tell.
+_GRACE = 0.1
+
 #: Calls that wait for a slot. The host knows how many run at once and keeps the rest, so more is a host that does not.
 _WAITING = 1024
 
@@ -343,7 +347,7 @@ class Session:
     async def _answer(self, id: Id, call: Call, method: Method, params: Any) -> None:
         timer = None
         if (left := call.remaining()) is not None:
-            timer = self._loop.call_later(left, call._cancel, "deadline")
+            timer = self._loop.call_later(left + _GRACE, call._cancel, "deadline")
         _current.set(call)
         outcome: str | PluginError
         try:
