@@ -130,9 +130,12 @@ fn tiers() -> Result<Vec<Tier>, Failure> {
         ("the whole, and its faults", only(whole)),
     ];
     let there = tiers.into_iter().filter(|(_, args)| !args.is_empty());
-    let sdks = Tier { name: "SDKs", work: Work::Script("plugin-sdk/test") };
-    let tiers = there.map(|(name, args)| Tier { name, work: Work::Cargo(args) });
-    Ok(tiers.chain([sdks]).collect())
+    let mut tiers: Vec<_> =
+        there.map(|(name, args)| Tier { name, work: Work::Cargo(args) }).collect();
+    // Before the whole, which runs plugins that are written with them.
+    let before = tiers.len().saturating_sub(1);
+    tiers.insert(before, Tier { name: "SDKs", work: Work::Script("plugin-sdk/test") });
+    Ok(tiers)
 }
 
 /// Names of a package's integration tests: `tests/NAME.rs` or `tests/NAME/main.rs`.

@@ -1,5 +1,7 @@
 //! What may be typed. One tree gives parsing and help.
 
+mod new;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ mod import;
 
 pub(super) use discover::DiscoverArgs;
 pub(super) use import::ImportArgs;
+
+pub(super) use new::{Lang, NewArgs};
 
 use super::span::{Since, parse_since, parse_span};
 use crate::control::{api, upgrade};
@@ -83,6 +87,8 @@ pub(super) enum Verb {
     Health(HealthArgs),
     /// Go over to the build that lies where the running supervisor was started from; nothing is stopped for it
     Upgrade,
+    /// Write a new plugin, with manifest and test, into a folder of its own
+    New(NewArgs),
     /// Print the JSON Schema of manifests, the names of all events, or the management API
     Schema(SchemaArgs),
     /// Says whether this build can go on with the state on standard input; asked by a running supervisor

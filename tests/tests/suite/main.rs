@@ -24,6 +24,7 @@ mod mcp;
 mod mcp_breadth;
 mod once_active;
 mod reload;
+mod scaffold;
 mod secrets;
 mod signals;
 mod starts;

@@ -9,6 +9,9 @@ use super::{LoadError, SETTINGS_FILE, of_io};
 use crate::problem::{Problem, shown};
 use crate::set::Set;
 
+/// What else a plugin's own folder may have beside its manifest: files of the tools that it is built with.
+const NO_MANIFESTS: [&str; 2] = ["Cargo.toml", "pyproject.toml"];
+
 /// What the sources hold, each file once.
 #[derive(Default)]
 pub(super) struct Found {
@@ -43,7 +46,8 @@ impl Found {
             let name = entry.map_err(|error| of_io(folder, error))?.file_name();
             let path = Path::new(&name);
             let hidden = name.as_encoded_bytes().starts_with(b".");
-            let manifest = path.extension() == Some(OsStr::new("toml")) && name != SETTINGS_FILE;
+            let other = name == SETTINGS_FILE || NO_MANIFESTS.iter().any(|no| name == *no);
+            let manifest = path.extension() == Some(OsStr::new("toml")) && !other;
             if manifest && !hidden {
                 files.push(folder.join(&name));
             }

@@ -249,6 +249,8 @@ fn sources_are_folders_and_files_each_read_once() {
         ("b.toml", SOUND),
         (".c.toml", "no"),
         ("notes.txt", "no"),
+        ("Cargo.toml", "[package]"),
+        ("pyproject.toml", "[project]"),
     ]);
     let other = Folder::new(&[("c.conf", SOUND), ("outboard.toml", "")]);
     let load = |sources: &[_]| load_as(sources, None, NOBODY_SPECIAL(), NOTHING_FOUND);

@@ -14,6 +14,7 @@ mod import;
 mod launch;
 mod list;
 mod logs;
+mod new;
 mod notify;
 mod params;
 mod reload;
@@ -73,6 +74,7 @@ pub(super) async fn dispatch(args: &Args, screen: &mut Screen) -> Ended {
         Verb::Doctor(doctor) => doctor::run(doctor, screen),
         Verb::Conformance(conformance) => conformance::run(conformance, screen),
         Verb::Import(import) => import::run(import, args.state_dir.as_deref(), screen),
+        Verb::New(new) => new::run(new, screen),
         Verb::Schema(schema) => schema::run(schema, screen),
         Verb::RehearseUpgrade => upgrade::rehearse(screen),
         Verb::Run(_) => Err(Trouble::new(Exit::Usage, "`run` is the supervisor and asks none")),
