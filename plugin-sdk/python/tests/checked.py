@@ -1,6 +1,7 @@
 """What `plugin-sdk/checks` holds against the protocol: a plugin that uses everything."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 from outboard_plugin import Call, Plugin
@@ -26,6 +27,24 @@ def add(params: Sum) -> int:
 @plugin.method
 async def slow() -> None:
     await asyncio.Event().wait()
+
+
+@plugin.method
+def prints() -> str:
+    print("a stray print")
+    return "done"
+
+
+@plugin.method
+def fails() -> None:
+    raise ValueError("on purpose")
+
+
+@plugin.method
+def deaf() -> None:
+    """Takes no notice of anything."""
+    while True:
+        time.sleep(60)
 
 
 @plugin.method

@@ -26,6 +26,22 @@ fn slow(_: Value, call: &Call) -> Result<(), Error> {
     call.check()
 }
 
+fn prints(_: Value, _: &Call) -> Result<&'static str, Error> {
+    println!("a stray print");
+    Ok("done")
+}
+
+fn fails(_: Value, _: &Call) -> Result<(), Error> {
+    panic!("on purpose")
+}
+
+/// Takes no notice of anything.
+fn deaf(_: Value, _: &Call) -> Result<(), Error> {
+    loop {
+        std::thread::park();
+    }
+}
+
 fn main() -> std::process::ExitCode {
     Plugin::new("checked", "1.0.0")
         .method("echo", |params: Raw, _| Ok(params))
@@ -33,6 +49,9 @@ fn main() -> std::process::ExitCode {
         .about("add", About::new().timeout(Duration::from_secs(2)))
         .method("slow", slow)
         .method("count", count)
+        .method("prints", prints)
+        .method("fails", fails)
+        .method("deaf", deaf)
         .on_config(|_: Value| Ok(()))
         .on_drain(|| ())
         .on_shutdown(|| println!("farewell"))

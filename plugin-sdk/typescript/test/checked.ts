@@ -14,6 +14,15 @@ await new Plugin("checked", "1.0.0")
   .method("echo", (params) => params)
   .method("add", { parse: sum, timeoutMs: 2000, params: { type: "object" } }, ({ a, b }) => a + b)
   .method("slow", (_, { signal }) => sleep(600_000, undefined, { signal }))
+  .method("prints", () => {
+    console.log("a stray print");
+    process.stdout.write("a stray write\n");
+    return "done";
+  })
+  .method("fails", () => {
+    throw new Error("on purpose");
+  })
+  .method("deaf", () => new Promise(() => setInterval(() => undefined, 60_000)))
   .method("count", async ({ to = 0 }, call) => {
     for (let done = 1; done <= to; done += 1) {
       call.progress(done, to);

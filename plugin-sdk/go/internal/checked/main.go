@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log"
 	"time"
 
@@ -15,6 +16,9 @@ func main() {
 	p.Handle("echo", func(_ context.Context, in json.RawMessage) (any, error) { return in, nil })
 	p.Handle("add", outboard.Typed(add), outboard.Timeout(2*time.Second), outboard.Schemas(`{"type":"object"}`, ""))
 	p.Handle("slow", slow)
+	p.Handle("prints", prints)
+	p.Handle("fails", func(context.Context, json.RawMessage) (any, error) { panic("on purpose") })
+	p.Handle("deaf", func(context.Context, json.RawMessage) (any, error) { select {} })
 	p.Handle("count", outboard.Typed(count))
 	p.OnConfig(func(context.Context, json.RawMessage) error { return nil })
 	p.OnDrain(func(context.Context) error { return nil })
@@ -35,6 +39,11 @@ func add(_ context.Context, in struct{ A, B *int }) (int, error) {
 func slow(ctx context.Context, _ json.RawMessage) (any, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
+}
+
+func prints(context.Context, json.RawMessage) (any, error) {
+	fmt.Println("a stray print")
+	return "done", nil
 }
 
 func count(ctx context.Context, in struct{ To int }) (int, error) {

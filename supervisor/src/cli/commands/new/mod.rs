@@ -141,7 +141,7 @@ fn next(
 ) -> Vec<String> {
     let mut next = Vec::new();
     if lang == Lang::Typescript && !Path::new(&fill("{{sdk}}/typescript/dist/index.js")).is_file() {
-        next.push(fill("(cd {{sdk}}/typescript && npm ci)"));
+        next.push(fill("(cd '{{sdk}}/typescript' && npm ci)"));
     }
     if !template.build.is_empty() {
         next.push(format!("(cd {name} && {})", fill(template.build)));

@@ -51,7 +51,7 @@ pub(super) fn of(lang: Lang) -> Template {
             manifest: template!("python/manifest.toml"),
             sdk: Some("python"),
             build: "",
-            test: "PYTHONPATH={{sdk}}/python/src python3 -m unittest",
+            test: "PYTHONPATH='{{sdk}}/python/src' python3 -m unittest",
             call: GREET,
         },
         Lang::Typescript => Template {

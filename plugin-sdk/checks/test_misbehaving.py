@@ -1,0 +1,145 @@
+"""Handlers that misbehave, in each language, under the real supervisor: what the caller sees.
+
+Run by `plugin-sdk/test`. CHECK_PLUGINS is as in `test_protocol`; OUTBOARD is the program. What is seen is the table in
+docs/plugins.md; with WRITE_TABLE=1 it is written there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "plugins.md"
+COMMANDS: dict[str, Any] = json.loads(os.environ.get("CHECK_PLUGINS", "{}"))
+OUTBOARD = os.environ.get("OUTBOARD", "outboard")
+TITLES = {"rust": "Rust", "python": "Python", "typescript": "TypeScript", "go": "Go"}
+
+#: Seconds; generous, it only keeps what is broken from hanging.
+LONG = 60
+
+
+class Misbehaving(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.env = {**os.environ, "OUTBOARD_STATE_DIR": str(self.folder / "state"), "NO_COLOR": "1"}
+        manifests = self.folder / "manifests"
+        manifests.mkdir()
+        for language, both in COMMANDS.items():
+            # Paths are those of plugin-sdk.
+            argv = [
+                str(ROOT / "plugin-sdk" / word) if "/" in word and not word.startswith("/") else word
+                for word in both["checked"]
+            ]
+            source = json.dumps(str(ROOT / "plugin-sdk/python/src"))
+            (manifests / f"{language}.toml").write_text(
+                f"[process]\ncommand = {json.dumps(argv)}\nenv = {{ PYTHONPATH = {source} }}\n"
+            )
+        self.supervisor = subprocess.Popen(
+            [OUTBOARD, "run", str(manifests), "--output", "json"],
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        self.addCleanup(self.end)
+        active: set[str] = set()
+        assert self.supervisor.stdout
+        for line in self.supervisor.stdout:
+            event = json.loads(line)
+            if event["event"] == "plugin.state" and event["to"] == "active":
+                active.add(event["plugin"])
+            if active == COMMANDS.keys():
+                return
+        self.fail("the supervisor ended")
+
+    def end(self) -> None:
+        self.supervisor.terminate()
+        self.supervisor.communicate(timeout=LONG)
+
+    def start(self, language: str, method: str, *more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [OUTBOARD, "call", language, method, "{}", *more],
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def seen(self, call: subprocess.Popen[str]) -> str:
+        out, err = call.communicate(timeout=LONG)
+        if call.returncode == 0:
+            return f"`{out.strip()}`"
+        code = re.search(r"code (-?\d+)", err)
+        said = err.partition("\n")[0].removeprefix("error: ") or "cancelled"
+        said = re.sub(r"within \S+", "within its deadline", said)
+        # As a shell has it: 128 and the signal.
+        status = call.returncode if call.returncode > 0 else 128 - call.returncode
+        return f"{said} ({'code ' + code[1] + ', ' if code else ''}exit {status})"
+
+    def lives(self, language: str) -> None:
+        self.assertEqual(self.seen(self.start(language, "echo")), "`{}`", language)
+
+    def test_what_callers_see(self) -> None:
+        rows: dict[str, dict[str, str]] = {}
+        for language in TITLES:
+            seen = {
+                "prints to stdout": self.seen(self.start(language, "prints")),
+                "throws or panics": self.seen(self.start(language, "fails")),
+                "blocks for ever, and looks at nothing": self.seen(
+                    self.start(language, "deaf", "--deadline", "300ms")
+                ),
+                "waits, and outlives its deadline": self.seen(
+                    self.start(language, "slow", "--deadline", "300ms")
+                ),
+            }
+            call = self.start(language, "slow")
+            self.in_flight(language)
+            call.send_signal(signal.SIGINT)
+            seen["waits, and is cancelled with Ctrl-C"] = self.seen(call)
+            self.lives(language)
+            logs = subprocess.run(
+                [OUTBOARD, "logs", language], env=self.env, capture_output=True, text=True, check=True
+            ).stdout
+            self.assertIn("a stray print", logs, "what is printed is in the log")
+            for what, words in seen.items():
+                rows.setdefault(what, {})[language] = words.replace(f"plugin {language} ", "it ")
+        self.assertEqual(self.table(rows), self.shown(rows))
+
+    def in_flight(self, language: str) -> None:
+        """Waits until the call that is to be cancelled is with the plugin."""
+        for _ in range(LONG * 20):
+            status = subprocess.run(
+                [OUTBOARD, "status", language, "--json"], env=self.env, capture_output=True, check=True
+            )
+            if json.loads(status.stdout)["plugins"][0]["in_flight"] >= 1:
+                return
+        self.fail("the call never came to be in flight")
+
+    def table(self, rows: dict[str, dict[str, str]]) -> str:
+        lines = ["| a handler that … | " + " | ".join(TITLES.values()) + " |"]
+        lines.append("| --- " * (len(TITLES) + 1) + "|")
+        for what, words in rows.items():
+            lines.append(f"| {what} | " + " | ".join(words[l] for l in TITLES) + " |")
+        return "\n".join(lines)
+
+    def shown(self, rows: dict[str, dict[str, str]]) -> str:
+        page = PAGE.read_text()
+        before, _, rest = page.partition("<!-- seen -->\n")
+        old, _, after = rest.partition("\n<!-- end -->")
+        if os.environ.get("WRITE_TABLE"):
+            old = self.table(rows)
+            PAGE.write_text(f"{before}<!-- seen -->\n{old}\n<!-- end -->{after}")
+        return old
+
+
+if __name__ == "__main__":
+    unittest.main()
