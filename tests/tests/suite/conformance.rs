@@ -5,8 +5,8 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use outboard_tests::runtimes::{bin, on_path, repository, skip};
-use outboard_tests::world::{Output, toml_list};
-use outboard_tests::{World, long};
+use outboard_tests::world::{Output, toml_list, toml_text};
+use outboard_tests::{World, long, require};
 use serde_json::Value;
 
 /// Rules whose stories are heavy: their own breaches and the sound plugin are told them, all others in the long form.
@@ -108,6 +108,27 @@ fn every_plugin_that_comes_with_it_keeps_to_the_rules() {
             skip(module_path!(), program);
         }
     }
+}
+
+#[test]
+fn a_real_plugin_on_an_sdk_keeps_to_the_rules() {
+    require!("python3");
+    let world = World::new();
+    let text = |path: &str| toml_text(&repository().join(path).display().to_string());
+    let store = toml_text(&world.folder().join("kv.sqlite").display().to_string());
+    let (program, sdk) = (text("plugins/kv/kv.py"), text("plugin-sdk/python/src"));
+    world.manifest(
+        "kv",
+        &format!(
+            "[process]\ncommand = [\"python3\", {program}]\nenv = {{ PYTHONPATH = {sdk} }}\n\
+             [config]\npath = {store}\nmax_value = 65536\n"
+        ),
+    );
+    let manifest = world.manifests().join("kv.toml").display().to_string();
+    let report = check(&world, &manifest, &light(None)).code(0).json();
+    assert_eq!(&so(&report, "warn") - &BTreeSet::from([SPEED]), BTreeSet::new(), "{report:#}");
+    // It says that it bears cancellation and progress; only the manifest names no method for that.
+    assert_eq!(so(&report, "skip"), BTreeSet::from(["C32", "C40"]), "{report:#}");
 }
 
 #[test]
