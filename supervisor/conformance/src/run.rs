@@ -62,6 +62,7 @@ pub fn run(manifest: &Manifest, only: Option<&[Id]>) -> Result<Report, Error> {
     let survey = drive(&crew, &launch, &subject, &script)?;
     if let Some(opening) = survey.opened() {
         subject.learn(&opening);
+        subject.start_took = survey.opening().map(|seen| seen.at).unwrap_or_default();
     }
     told.hear(&SURVEY, &subject, survey);
     subject.pings = told.holds(Id::C08);

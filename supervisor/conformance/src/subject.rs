@@ -33,6 +33,8 @@ pub(crate) struct Subject {
     /// What the opening said; empty before it.
     pub(crate) methods: Option<Vec<Method>>,
     pub(crate) supports: Supports,
+    /// From the start of the process to its opening, when it had the machine for itself.
+    pub(crate) start_took: Duration,
     /// `ping` was answered: stories may lean on it.
     pub(crate) pings: bool,
 }
@@ -67,6 +69,7 @@ impl Subject {
             secrets,
             methods: None,
             supports: Supports::default(),
+            start_took: Duration::ZERO,
             pings: false,
         }
     }
