@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use outboard_tests::runtimes::{bin, on_path, repository, skip};
 use outboard_tests::world::{Output, toml_list, toml_text};
@@ -41,6 +42,12 @@ fn light(with: Option<&str>) -> String {
     ids().into_iter().filter(is_light).collect::<Vec<_>>().join(",")
 }
 
+/// One test at a time: rules have bounds of time, and a plugin that starts beside a hundred others meets none.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Checks by these rules alone; by all where none are named, and in the long form.
 fn check(world: &World, manifest: &str, only: &str) -> Output {
     let mut args = vec!["conformance", manifest, "--json"];
@@ -58,6 +65,7 @@ fn so<'r>(report: &'r Value, outcome: &str) -> BTreeSet<&'r str> {
 
 #[test]
 fn who_keeps_to_the_rules_is_found_to() {
+    let _turn = turn();
     let world = World::new();
     let report = look_at(&world, None);
     assert_eq!(so(&report, "fail"), BTreeSet::new(), "{report:#}");
@@ -69,6 +77,7 @@ fn who_keeps_to_the_rules_is_found_to() {
 
 #[test]
 fn each_breach_is_found_by_its_own_rule_and_no_other() {
+    let _turn = turn();
     let ids = ids();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -91,6 +100,7 @@ fn each_breach_is_found_by_its_own_rule_and_no_other() {
 
 #[test]
 fn every_plugin_that_comes_with_it_keeps_to_the_rules() {
+    let _turn = turn();
     for entry in fs::read_dir(repository().join("manifests")).unwrap() {
         let manifest = entry.unwrap().path();
         if manifest.extension().is_none_or(|extension| extension != "toml") {
@@ -113,6 +123,7 @@ fn every_plugin_that_comes_with_it_keeps_to_the_rules() {
 #[test]
 fn a_real_plugin_on_an_sdk_keeps_to_the_rules() {
     require!("python3");
+    let _turn = turn();
     let world = World::new();
     let text = |path: &str| toml_text(&repository().join(path).display().to_string());
     let store = toml_text(&world.folder().join("kv.sqlite").display().to_string());

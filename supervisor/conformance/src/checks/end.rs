@@ -21,7 +21,11 @@ pub(super) const SCENES: &[Scene] = &[
         rules: &[(Id::C35, ends)],
     },
     Scene { script: |s| Ok(s.opened().flush().terminate().end(PROMPT)), rules: &[(Id::C36, ends)] },
-    Scene { script: |_| Ok(Script::new().close_stdin().end(PROMPT)), rules: &[(Id::C37, ends)] },
+    // It has to be there before it can notice, and others start beside it.
+    Scene {
+        script: |s| Ok(Script::new().close_stdin().end(PROMPT + 4 * s.start_took)),
+        rules: &[(Id::C37, ends)],
+    },
     Scene { script: late_call, rules: &[(Id::C39, refuses_a_late_call)] },
 ];
 
