@@ -39,6 +39,9 @@ pub(crate) trait Guest: Answer + Debug {
     /// is still to be answered, and the client's name.
     fn give_up(&self, generation: u64, question: &Id) -> Option<(Relayed, String)>;
 
+    /// Adds what a process has to be told that knows nothing of what the client has open: method and params.
+    fn add_again(&self, all: &mut Vec<(&'static str, String)>);
+
     /// Another generation of the plugin serves, which opened like this.
     fn reopened(&self, opening: &Opening);
 
@@ -211,6 +214,16 @@ impl Guests {
         drop(inner);
         self.changed();
         launch
+    }
+
+    /// What a generation that is about to serve has to be told before any call; nothing if it has served before.
+    #[must_use]
+    pub(crate) fn again(&self, generation: u64) -> Vec<(&'static str, String)> {
+        let mut again = Vec::new();
+        if self.count() > 0 && self.inner().told != generation {
+            self.all().iter().for_each(|guest| guest.add_again(&mut again));
+        }
+        again
     }
 
     /// A generation serves: calls flow to it from now on.

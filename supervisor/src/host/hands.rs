@@ -191,6 +191,7 @@ impl Dispatcher {
         let calls = slot.router().set(route, link.as_ref());
         match (route, link) {
             (Route::Open, Some(link)) => {
+                link.say_again(&slot.guests.again(link.generation));
                 link.call_all(calls);
                 link.wants_changed();
                 slot.guests.serves(link.generation);

@@ -367,7 +367,8 @@ impl Guest for Client {
             gone.map(|(id, _)| id).collect()
         };
         for id in &withdrawn {
-            self.push("notifications/cancelled", &format!("{{\"requestId\":{id}}}"));
+            let (method, params) = self.session().withdrawal(&id.to_string());
+            self.push(method, &params);
         }
         !withdrawn.is_empty()
     }
@@ -380,6 +381,11 @@ impl Guest for Client {
         };
         self.push("notifications/cancelled", &format!("{{\"requestId\":{id}}}"));
         Some((relayed, peer::name_of(&self.stream)))
+    }
+
+    fn add_again(&self, all: &mut Vec<(&'static str, String)>) {
+        let session = self.session();
+        all.extend(session.documents_again().map(|(method, params)| (method, params.to_owned())));
     }
 
     fn reopened(&self, opening: &Opening) {

@@ -269,6 +269,13 @@ fn leave(client: &Arc<Client>, session: &Session, supervisor: &Supervisor) {
     }
     let mine = |token: &Token| token.belongs_to(client);
     slot.cancel_where(&mine, "caller");
+    // A command that tells the plugin of a document is over at once, and the document is meant to stay.
+    let closings = session.speaks.map_or_else(Vec::new, |_| client.session().closings());
+    for (method, params) in closings {
+        if let Err(error) = slot.notify(method, &params) {
+            tracing::debug!(plugin = &*slot.id, %error, "no process has the client's documents open");
+        }
+    }
     slot.wants_changed();
     let missed = client.take_missed();
     let by = peer::name_of(client.stream());
@@ -368,7 +375,8 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
     let manifest = slot.manifest();
     let speaks = match manifest.dialect {
         Dialect::Mcp => Speaks::Mcp,
-        Dialect::Native | Dialect::Lsp => Speaks::Native,
+        Dialect::Lsp => Speaks::Lsp,
+        Dialect::Native => Speaks::Native,
     };
     let asked_by = match attach.caller.as_deref() {
         Some("cli") => "cli",

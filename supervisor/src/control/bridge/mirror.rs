@@ -24,6 +24,8 @@ pub(super) struct Mirror {
     /// Openings that have not been answered.
     opening: Vec<(Id, &'static str, String)>,
     ready: bool,
+    /// It said that it leaves.
+    left: bool,
     again: u32,
 }
 
@@ -56,7 +58,11 @@ struct Ended {
 
 impl Mirror {
     pub(super) fn new(dialect: &str) -> Self {
-        let speaks = if dialect == "mcp" { Speaks::Mcp } else { Speaks::Native };
+        let speaks = match dialect {
+            "mcp" => Speaks::Mcp,
+            "lsp" => Speaks::Lsp,
+            _ => Speaks::Native,
+        };
         Self {
             speaks,
             session: Session::new(speaks),
@@ -65,6 +71,7 @@ impl Mirror {
             opened: None,
             opening: Vec::new(),
             ready: false,
+            left: false,
             again: 0,
         }
     }
@@ -90,6 +97,7 @@ impl Mirror {
             Message::Notification { method, params } if concerns(self.speaks, method) => {
                 drop(self.session.note(method, params.map_or("", RawValue::get)));
                 self.ready |= matches!(&**method, "initialized" | "notifications/initialized");
+                self.left |= self.speaks == Speaks::Lsp && method == "exit";
             }
             Message::Response { id, .. } => {
                 self.asked.remove(id);
@@ -112,7 +120,7 @@ impl Mirror {
                 let (_, method, params) = self.opening.swap_remove(at);
                 match outcome {
                     Ok(result) => {
-                        let opening = opening_of(result.get());
+                        let opening = opening_of(self.speaks, result.get());
                         drop(self.session.request(method, &params, Some(&opening)));
                         self.opened = Some((method, params));
                         Line::Pass
@@ -145,6 +153,11 @@ impl Mirror {
         self.open.is_empty()
     }
 
+    /// The client said that it leaves, and waits for the end of what it takes for its server.
+    pub(super) fn has_left(&self) -> bool {
+        self.left
+    }
+
     /// The client has had its session opened.
     pub(super) fn is_open(&self) -> bool {
         self.opened.is_some()
@@ -159,8 +172,8 @@ impl Mirror {
             encode::error_raw(&mut out, &id, error);
         }
         for id in self.asked.drain() {
-            let params = format!("{{\"requestId\":{id}}}");
-            encode::notification(&mut out, "notifications/cancelled", Some(&params));
+            let (method, params) = self.session.withdrawal(&id.to_string());
+            encode::notification(&mut out, method, Some(&params));
         }
         out
     }
@@ -181,14 +194,17 @@ impl Mirror {
     ///
     /// A sentence, when the client cannot be told what is different now.
     pub(super) fn reopened(&mut self, result: &str) -> Result<(Vec<u8>, Vec<u8>), String> {
-        let notices = self.session.reopened(&opening_of(result))?;
+        let notices = self.session.reopened(&opening_of(self.speaks, result))?;
         let (mut up, mut down) = (Vec::new(), Vec::new());
         if self.ready {
             let method = match self.speaks {
                 Speaks::Mcp => "notifications/initialized",
-                Speaks::Native => "initialized",
+                Speaks::Native | Speaks::Lsp => "initialized",
             };
             encode::notification(&mut up, method, Some("{}"));
+        }
+        for (method, params) in self.session.documents_again() {
+            encode::notification(&mut up, method, Some(params));
         }
         for (method, params) in self.session.again() {
             let id = self.own_id();
@@ -207,7 +223,11 @@ impl Mirror {
 }
 
 /// How the plugin opened, as far as the answer tells.
-fn opening_of(result: &str) -> Opening {
+fn opening_of(speaks: Speaks, result: &str) -> Opening {
+    if speaks == Speaks::Lsp {
+        let protocol = outboard_wire::dialect::lsp::PROTOCOL.to_owned();
+        return Opening { protocol, result: result.to_owned() };
+    }
     let opened: Option<Opened> = serde_json::from_str(result).ok();
     let protocol = match opened.map(|opened| opened.protocol_version) {
         Some(serde_json::Value::String(version)) => version,

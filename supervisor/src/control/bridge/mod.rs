@@ -4,6 +4,7 @@
 //! request is answered with the reason, and calls that were open when the supervisor went away end with an error. It then
 //! opens the same session with the supervisor that comes next, if one comes soon.
 
+mod framing;
 mod mirror;
 mod stdio;
 
@@ -11,6 +12,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use outboard_wire::frame::Framing;
 use outboard_wire::{DEFAULT_MAX_DEPTH, Framer, Id, Item, Message, decode, encode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -90,7 +92,8 @@ struct Bridge {
     setup: Setup,
     input: Input,
     output: Output,
-    /// Lines of the client.
+    /// How the client's messages are told apart.
+    framing: Framing,
     framer: Framer,
     mirror: Option<Mirror>,
     /// The client has closed its side.
@@ -99,12 +102,20 @@ struct Bridge {
 
 impl Bridge {
     fn new(setup: Setup, input: Input, output: Output) -> Self {
-        let framer = Framer::newline(MAX_MESSAGE as usize);
-        Self { setup, input, output, framer, mirror: None, closed: false }
+        let framing = Framing::Newline;
+        let framer = Framer::new(framing, MAX_MESSAGE as usize);
+        Self { setup, input, output, framing, framer, mirror: None, closed: false }
+    }
+
+    /// Nothing of the client has been read yet.
+    fn speak(&mut self, framing: Framing) {
+        self.framing = framing;
+        self.framer = Framer::new(framing, MAX_MESSAGE as usize);
     }
 
     async fn serve(&mut self, starter: &mut impl Starter) -> Result<(), AttachError> {
         let mut connection = self.connect(starter).await?;
+        self.speak(framing::of_dialect(&connection.attached.dialect));
         self.mirror = Some(Mirror::new(&connection.attached.dialect));
         loop {
             match self.pump(&mut connection).await {
@@ -161,19 +172,20 @@ impl Bridge {
             .reopened(&answer?)
             .map_err(|message| AttachError::Ended { class: "changed".to_owned(), message })?;
         connection.write(&up).await?;
-        self.output.write(down).await;
+        self.output.write(framing::messages(self.framing, down)).await;
         Ok(connection)
     }
 
     /// Passes messages both ways until one side ends. Neither way waits for the other: whoever writes much before it
     /// reads is served all the same.
     async fn pump(&mut self, connection: &mut Connection) -> End {
-        let Self { input, output, framer, mirror, closed, .. } = self;
+        let Self { input, output, framing, framer, mirror, closed, .. } = self;
+        let framing = *framing;
         let mut last = None;
         let mut chunk = vec![0; CHUNK];
         let (mut up, mut down) = (Vec::new(), Vec::new());
         let early = std::mem::take(&mut connection.early);
-        from_supervisor(&mut connection.framer, mirror, &early, &mut down, &mut last);
+        from_supervisor(&mut connection.framer, mirror, &early, framing, &mut down, &mut last);
         loop {
             if down.is_empty() {
                 match last {
@@ -191,7 +203,9 @@ impl Bridge {
                 read = connection.reader.read(&mut chunk), if down.is_empty() => match read {
                     Ok(n @ 1..) => {
                         let lines = &mut connection.framer;
-                        from_supervisor(lines, mirror, &chunk[..n], &mut down, &mut last);
+                        from_supervisor(
+                            lines, mirror, &chunk[..n], framing, &mut down, &mut last,
+                        );
                     }
                     Ok(0) | Err(_) => return last.unwrap_or(End::Lost),
                 },
@@ -208,7 +222,7 @@ impl Bridge {
                     }
                 }
                 given = input.recv(), if up.is_empty() && !*closed => match given {
-                    Some(bytes) => from_client(framer, mirror, &bytes, &mut up),
+                    Some(bytes) => *closed = from_client(framer, mirror, &bytes, &mut up),
                     None => *closed = true,
                 },
                 () = tokio::time::sleep(LAST_ANSWERS), if *closed => return End::Left,
@@ -232,7 +246,7 @@ impl Bridge {
             },
         });
         let ends = mirror.settle(&error.to_string());
-        self.output.write(ends).await;
+        self.output.write(framing::messages(self.framing, ends)).await;
     }
 
     /// A client that has had no answer yet is given the reason: it would show "connection closed", which is none.
@@ -249,6 +263,9 @@ impl Bridge {
         let error = said_to_client(why, &self.setup.plugin);
         let mut patience = FIRST_REQUEST;
         while let Ok(Some(bytes)) = tokio::time::timeout(patience, self.input.recv()).await {
+            if patience == FIRST_REQUEST && self.mirror.is_none() {
+                self.speak(framing::of_first_words(&bytes));
+            }
             patience = NEXT_REQUEST;
             let (mut answers, mut opened) = (Vec::new(), false);
             self.framer.feed(&bytes, &mut |item| {
@@ -258,6 +275,7 @@ impl Bridge {
                     opened |= method == "initialize";
                 }
             });
+            let answers = framing::messages(self.framing, answers);
             if !self.output.write(answers).await || opened {
                 return;
             }
@@ -265,17 +283,24 @@ impl Bridge {
     }
 }
 
-/// Lines of the client, on their way up.
-fn from_client(framer: &mut Framer, mirror: &mut Option<Mirror>, bytes: &[u8], up: &mut Vec<u8>) {
+/// Messages of the client, on their way up. True when it has left by a word of its own, or can be understood no longer.
+fn from_client(
+    framer: &mut Framer,
+    mirror: &mut Option<Mirror>,
+    bytes: &[u8],
+    up: &mut Vec<u8>,
+) -> bool {
+    let mut lost = false;
     framer.feed(bytes, &mut |item| {
+        lost |= matches!(item, Item::Fatal { .. });
         // Noise is nobody's: no client means it to be answered.
         let Item::Frame(frame) = item else { return };
         if let (Ok(message), Some(mirror)) = (decode(frame, DEFAULT_MAX_DEPTH), &mut *mirror) {
             mirror.up(&message);
         }
-        up.extend_from_slice(frame.as_bytes());
-        up.push(b'\n');
+        encode::as_line(up, frame);
     });
+    lost || mirror.as_ref().is_some_and(Mirror::has_left)
 }
 
 /// Lines of the supervisor, on their way down.
@@ -283,6 +308,7 @@ fn from_supervisor(
     framer: &mut Framer,
     mirror: &mut Option<Mirror>,
     bytes: &[u8],
+    framing: Framing,
     down: &mut Vec<u8>,
     last: &mut Option<End>,
 ) {
@@ -303,10 +329,7 @@ fn from_supervisor(
             Err(_) => Line::Pass,
         };
         match line {
-            Line::Pass | Line::Refused => {
-                down.extend_from_slice(frame.as_bytes());
-                down.push(b'\n');
-            }
+            Line::Pass | Line::Refused => framing::message(framing, down, frame),
             Line::Swallow => {}
             Line::Ended { class, message } => *last = Some(End::Ended { class, message }),
         }

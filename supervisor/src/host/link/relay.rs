@@ -180,6 +180,26 @@ impl Link {
         dialect.want(&self.slot.guests.wants(), asks);
     }
 
+    /// Says what clients had said to the process before: ahead of everything that is still to be written.
+    pub(crate) fn say_again(&self, notes: &[(&'static str, String)]) {
+        if notes.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        for (method, params) in notes {
+            // What was small enough for the process before is so for this one, unless the manifest has changed.
+            if let Err(refusal) = state.peer.notify(true, method, Some(params)) {
+                tracing::debug!(
+                    plugin = &*self.slot.id,
+                    ?refusal,
+                    "a document was not opened again"
+                );
+            }
+        }
+        drop(state);
+        self.kick.notify_one();
+    }
+
     /// What clients want of the plugin beside calls has changed.
     pub(crate) fn wants_changed(&self) {
         let mut state = self.state();

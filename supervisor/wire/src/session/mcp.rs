@@ -186,7 +186,7 @@ pub(super) fn reopened(
 }
 
 /// The first member that is offered in `was` and not in `now`, as a path.
-fn lost(was: &Value, now: &Value, path: &str) -> Option<String> {
+pub(super) fn lost(was: &Value, now: &Value, path: &str) -> Option<String> {
     match was {
         Value::Object(members) => members.iter().find_map(|(name, value)| {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };

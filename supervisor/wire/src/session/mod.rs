@@ -4,6 +4,8 @@
 //! A [`Session`] is plain data and does nothing by itself. Whoever serves the client asks it about each message that
 //! [`concerns`] it; all others are the plugin's, and pass without a look.
 
+mod documents;
+mod lsp;
 mod mcp;
 mod native;
 #[cfg(test)]
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
 use crate::json::{member, quoted, text_of};
+use documents::Documents;
 
 /// Resources, and topics, that one client may be subscribed to.
 const MOST_SUBSCRIPTIONS: usize = 256;
@@ -29,6 +32,7 @@ const LONGEST_NAME: usize = 4096;
 pub enum Speaks {
     Native,
     Mcp,
+    Lsp,
 }
 
 /// How a plugin opened: what its clients are told when they open a session.
@@ -153,7 +157,7 @@ pub struct Session {
     /// It said that it is ready for notifications.
     #[serde(default)]
     ready: bool,
-    /// Requests of the server that it answers: `sampling`, `elicitation`, `roots`.
+    /// Requests of the server that it answers: MCP's `sampling`, `elicitation`, `roots`; or LSP's methods.
     #[serde(default)]
     declared: Vec<String>,
     #[serde(default)]
@@ -161,13 +165,16 @@ pub struct Session {
     /// Topics that it wants the events of.
     #[serde(default)]
     topics: BTreeSet<Box<str>>,
+    /// LSP: what it has open.
+    #[serde(default)]
+    documents: Documents,
 }
 
 /// What a client was told of its plugin, as far as a later generation may belie it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Shown {
     protocol: String,
-    /// MCP: the object of capabilities, as JSON text.
+    /// MCP and LSP: the object of capabilities, as JSON text.
     capabilities: String,
 }
 
@@ -177,6 +184,7 @@ struct Shown {
 pub fn concerns(speaks: Speaks, method: &str) -> bool {
     match method {
         "initialize" | "ping" | "outboard/subscribe" | "outboard/unsubscribe" => true,
+        _ if speaks == Speaks::Lsp => lsp::concerns(method),
         "initialized" | "$/cancel" | "$/cancelRequest" => speaks == Speaks::Native,
         "server/discover"
         | "logging/setLevel"
@@ -201,6 +209,7 @@ impl Session {
             declared: Vec::new(),
             wants: Wants::default(),
             topics: BTreeSet::new(),
+            documents: Documents::default(),
         }
     }
 
@@ -213,6 +222,7 @@ impl Session {
             ("initialize", Speaks::Native) => native::open(self, opening),
             (_, Speaks::Native) => Verdict::Call,
             (_, Speaks::Mcp) => mcp::request(self, method, params, opening),
+            (_, Speaks::Lsp) => lsp::request(self, method, params, opening),
         }
     }
 
@@ -221,6 +231,7 @@ impl Session {
         match self.speaks {
             Speaks::Native => native::note(self, method, params),
             Speaks::Mcp => mcp::note(self, method, params),
+            Speaks::Lsp => lsp::note(self, method, params),
         }
     }
 
@@ -230,6 +241,7 @@ impl Session {
         match self.speaks {
             Speaks::Native => self.is_open() && native::hears(method),
             Speaks::Mcp => mcp::hears(self, method, params),
+            Speaks::Lsp => lsp::hears(self, method),
         }
     }
 
@@ -249,6 +261,7 @@ impl Session {
             Some(shown) => match self.speaks {
                 Speaks::Native => Ok(Vec::new()),
                 Speaks::Mcp => mcp::reopened(self, shown, opening),
+                Speaks::Lsp => lsp::reopened(self, shown, opening),
             },
         }
     }
@@ -256,7 +269,10 @@ impl Session {
     /// Whether the client said that it answers such requests of its server.
     #[must_use]
     pub fn answers(&self, method: &str) -> bool {
-        let capability = method.split('/').next().unwrap_or_default();
+        let capability = match self.speaks {
+            Speaks::Native | Speaks::Mcp => method.split('/').next().unwrap_or_default(),
+            Speaks::Lsp => method,
+        };
         self.declared.iter().any(|declared| declared == capability)
     }
 
@@ -278,6 +294,29 @@ impl Session {
             requests.push(("outboard/subscribe", format!("{{\"topics\":[{}]}}", topics.join(","))));
         }
         requests
+    }
+
+    /// Notifications for a process that knows nothing of what the client has open: method and params.
+    pub fn documents_again(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.documents.again()
+    }
+
+    /// Notifications for the plugin when the client has gone: what it has open is closed. Method and params.
+    #[must_use]
+    pub fn closings(&self) -> Vec<(&'static str, String)> {
+        let closings = self.documents.closings().into_iter();
+        closings.map(|params| (documents::CLOSE, params)).collect()
+    }
+
+    /// The notification by which a question of the plugin is taken back, whose id is JSON text: method and params.
+    #[must_use]
+    pub fn withdrawal(&self, id: &str) -> (&'static str, String) {
+        match self.speaks {
+            Speaks::Native | Speaks::Mcp => {
+                ("notifications/cancelled", format!("{{\"requestId\":{id}}}"))
+            }
+            Speaks::Lsp => ("$/cancelRequest", format!("{{\"id\":{id}}}")),
+        }
     }
 
     /// What it wants beside calls.

@@ -2,6 +2,7 @@
 
 mod asked;
 mod crowd;
+mod editor;
 mod foreign;
 mod opening;
 mod restart;

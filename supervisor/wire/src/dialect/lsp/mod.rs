@@ -23,7 +23,7 @@ use crate::message::RemoteError;
 pub use settings::{Folder, LspSettings};
 
 /// LSP agrees on capabilities and on no version; this is the protocol's major one.
-const PROTOCOL: &str = "3";
+pub const PROTOCOL: &str = "3";
 
 /// A method that no server has: the answer that it does not is as good as any. With params, since one library never
 /// answers an unknown request that has none.
