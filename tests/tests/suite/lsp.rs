@@ -1,8 +1,8 @@
 //! Language servers that nobody here wrote, as their registries ship them: each started, probed, asked for the symbols of
 //! a small document, killed, back, asked again, and shut down cleanly.
 
-use outboard_tests::runtimes::{on_path, repository};
-use outboard_tests::world::{Launch, toml_list};
+use outboard_tests::runtimes::repository;
+use outboard_tests::world::Launch;
 use outboard_tests::{Running, World, require};
 use serde_json::{Value, json};
 
@@ -34,13 +34,6 @@ const PYTHON: Document = Document {
     uri: "file:///tmp/outboard-lsp/hello.py",
     text: "def hello(name: str) -> str:\n    return f\"żółć {name}\"\n",
     symbol: "hello",
-};
-
-const GO: Document = Document {
-    language: "go",
-    uri: "file:///tmp/outboard-lsp/hello.go",
-    text: "package hello\n\nfunc Hello() string { return \"żółć\" }\n",
-    symbol: "Hello",
 };
 
 /// Whether `cargo xtask setup` has installed a server.
@@ -117,22 +110,4 @@ fn jedi_language_server_lives_a_whole_life() {
     let program = ".venv/bin/jedi-language-server";
     require!(installed(program), "jedi-language-server (cargo xtask setup)");
     of_manifest("jedi", PYTHON);
-}
-
-/// Made where the machine has it: to build it takes minutes.
-#[test]
-fn gopls_lives_a_whole_life_where_it_is() {
-    if !on_path("gopls") {
-        outboard_tests::say(format_args!("gopls is not on PATH: not made here"));
-        return;
-    }
-    let world = World::new();
-    let command = toml_list(&["gopls"]);
-    let cache = "inherit_env = [\"GO*\"]";
-    world.manifest(
-        "gopls",
-        &format!("dialect = \"lsp\"\n[process]\ncommand = {command}\n{cache}\n"),
-    );
-    let run = world.run();
-    whole_life(&world, &run, "gopls", GO);
 }
