@@ -162,3 +162,25 @@ fn what_is_nothing_of_this_says_so() {
     assert!(refused("ecosystem.config.yml", "apps:").what.contains("YAML"));
     assert!(refused("x.conf", "[a]\n").what.contains("program"));
 }
+
+#[test]
+fn a_variable_of_the_environment_that_means_something_else_is_left_to_it() {
+    let text = r#"{"mcpServers":{"a":{"command":"npx","env":{"API_KEY":"of the file"}}}}"#;
+    let path = Path::new("/w/app/.mcp.json");
+    let reading = read(&Source { path, text, home: None }).unwrap();
+    let name = |environment: &dyn Fn(&str) -> Option<String>| {
+        let folder = Path::new("/w/app/manifests");
+        let around = Surroundings {
+            folder,
+            source: path,
+            home: None,
+            dotenv: &[],
+            environment,
+            manifest: &|_| None,
+        };
+        plan(&reading, &around).dotenv[0].0.clone()
+    };
+    assert_eq!(name(&|_| None), "API_KEY");
+    assert_eq!(name(&|_| Some("of the file".into())), "API_KEY");
+    assert_eq!(name(&|name| (name == "API_KEY").then(|| "another".into())), "A_API_KEY");
+}
