@@ -1,9 +1,9 @@
 //! Calls across restarts, and callers beside each other.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use outboard_tests::clock::wait_until;
+use outboard_tests::clock::{Stopwatch, wait_until};
 use outboard_tests::{Attach, Running, World, say};
 use serde_json::{Value, json};
 
@@ -150,7 +150,7 @@ fn a_call_that_waited_for_its_turn_says_the_time_that_is_left() {
     let running = client.send("hold", &json!({"gate": "end"}));
     let waiting = client.send("echo", &json!({}));
     wait_until("it waits", || run.plugin("meta")["in_flight"] == 2);
-    let waits = Instant::now();
+    let waits = Stopwatch::new();
     wait_until("some of its time is over", || waits.elapsed() >= Duration::from_millis(50));
     let waited = u64::try_from(waits.elapsed().as_millis()).unwrap();
     world.gates().open("end");

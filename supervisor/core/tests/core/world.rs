@@ -307,14 +307,15 @@ impl World {
         script: Script,
     ) -> Result<Swapping, NoSwap> {
         let before = self.actors.get_mut(&key).expect("added").next.replace(script);
-        self.exclusive.retain(|other| *other != key);
-        if how.mode == SwapMode::Exclusive {
-            self.exclusive.push(key);
-        }
         let answer = self.fleet.swap(self.now, key, policy, how);
         self.touched.push(key);
         match answer {
             Ok((swapping, effects)) => {
+                // One that was refused is no swap: the one under way goes on as it is.
+                self.exclusive.retain(|other| *other != key);
+                if how.mode == SwapMode::Exclusive {
+                    self.exclusive.push(key);
+                }
                 self.carry_out(effects);
                 self.check();
                 Ok(swapping)
