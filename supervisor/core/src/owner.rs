@@ -1,5 +1,7 @@
 //! One plugin: the life that serves, or is to, and a second one while one version takes over from another.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Route, StopReason, Unavailable};
@@ -157,6 +159,22 @@ impl Plugin {
         ]
         .into_iter()
         .flatten()
+    }
+
+    /// What a stop of one of its generations that is under way may still take.
+    pub(crate) fn stop_left(&self, now: Time) -> Duration {
+        let left = |state: &State| match state {
+            State::Stopping(stopping) => stopping.left(now),
+            State::Registered(_)
+            | State::Starting(_)
+            | State::Loaded(_)
+            | State::Running(_)
+            | State::Backoff(_)
+            | State::Failed(_)
+            | State::Unkillable(_) => Duration::ZERO,
+        };
+        let beside = self.beside().map_or(Duration::ZERO, |life| left(&life.state));
+        left(&self.state).max(beside)
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

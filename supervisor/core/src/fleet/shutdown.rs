@@ -66,7 +66,7 @@ impl Fleet {
     fn close(&mut self, work: &mut Work) {
         self.turns.set_open(false);
         let levels = self.levels();
-        let squeeze = self.squeeze(&levels);
+        let squeeze = self.squeeze(work.now, &levels);
         let level_of = levels
             .iter()
             .enumerate()
@@ -150,12 +150,16 @@ impl Fleet {
         levels
     }
 
-    /// What each level may take at most is the longest ladder in it, and the patience with what outlives a leader.
-    fn squeeze(&self, levels: &[Vec<Key>]) -> f64 {
+    /// What each level may take at most is the longest ladder in it, and the patience with what outlives a leader. A stop
+    /// that is under way keeps the ladder that it began with, whatever its policy says by now.
+    fn squeeze(&self, now: Time, levels: &[Vec<Key>]) -> f64 {
         let longest = |level: &Vec<Key>| {
             let ladders = level.iter().filter_map(|&key| self.plugin(key));
             ladders
-                .map(|plugin| Ladder::new(&plugin.common.policy.stop, From::Drain, 1.0).length())
+                .map(|plugin| {
+                    let ladder = Ladder::new(&plugin.common.policy.stop, From::Drain, 1.0);
+                    ladder.length().max(plugin.stop_left(now))
+                })
                 .max()
         };
         let ladders: Duration = levels.iter().filter_map(longest).sum();

@@ -286,6 +286,15 @@ impl Stopping {
         if now { self.kill(p, cx) } else { State::Stopping(self) }
     }
 
+    /// What it may still take.
+    pub(crate) fn left(&self, now: Time) -> Duration {
+        let rung = match &self.stage {
+            Stage::Rung { timer, .. } => timer.left(now),
+            Stage::Sweep { .. } => Duration::ZERO,
+        };
+        rung + self.ladder.length()
+    }
+
     /// Everything stops and there is less time than this stop had planned.
     fn squeeze(&mut self, cx: &Cx<'_>) {
         match &mut self.stage {

@@ -337,6 +337,7 @@ proptest! {
         let (mut world, keys) = lived(&fleet, &history);
         for key in &keys {
             *world.script(*key) = Script::good();
+            world.next_is_good(*key);
             *world.seeming(*key) = Seeming::default();
         }
         for key in &keys {

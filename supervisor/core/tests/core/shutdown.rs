@@ -137,6 +137,20 @@ fn a_stop_under_way_is_hurried_into_the_cap() {
 }
 
 #[test]
+fn a_stop_under_way_is_hurried_though_its_policy_has_become_a_short_one() {
+    let mut world = World::with(FleetPolicy { shutdown_cap: secs(5), ..fleet_policy() });
+    let key = world.add("a", policy(), stubborn());
+    world.start();
+    world.run_for(secs(1));
+    world.stop(key);
+    let short = StopPolicy { total: Some(ms(100)), ..policy().stop };
+    world.reconfigure(key, Policy { stop: short, ..policy() });
+    world.shut_down(false);
+    world.run_for(secs(5));
+    assert!(world.fleet.is_down(), "{:?}", world.snapshot(key));
+}
+
+#[test]
 fn an_empty_fleet_is_down_at_once_but_only_when_asked() {
     let mut world = World::new();
     assert!(!world.fleet.is_down());
