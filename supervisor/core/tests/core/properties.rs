@@ -340,6 +340,8 @@ proptest! {
             world.next_is_good(*key);
             *world.seeming(*key) = Seeming::default();
         }
+        // A process that was started before ends as it was to.
+        world.run_for(secs(1000));
         for key in &keys {
             world.command(*key, Event::Restart { now: true });
         }

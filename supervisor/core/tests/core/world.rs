@@ -819,8 +819,10 @@ impl World {
             let process = actor.processes.iter().find(|process| process.generation == generation);
             let open = matches!(actor.route, Route::Open);
             let serving = matches!(snapshot.state, StateName::Active | StateName::Degraded);
-            // `exclusive`: what is on trial in place is active, and calls wait for the verdict.
-            let on_trial = snapshot.swap == Some(SwapStage::Trial) && self.exclusive.contains(&key);
+            // `exclusive`: what is on trial in place is active, and calls wait for the verdict; one that is taken back because
+            // everything stops is active until its level's turn comes.
+            let in_place = matches!(snapshot.swap, Some(SwapStage::Trial | SwapStage::Leaving));
+            let on_trial = in_place && self.exclusive.contains(&key);
             assert_eq!(
                 open,
                 serving && !on_trial,
