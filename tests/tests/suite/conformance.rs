@@ -143,6 +143,33 @@ fn a_real_plugin_on_an_sdk_keeps_to_the_rules() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a compiler is no plugin")]
+fn a_plugin_in_a_language_without_an_sdk_keeps_to_the_rules() {
+    require!("cc");
+    let _turn = turn();
+    let world = World::new();
+    let folder = repository().join("plugins/wordcount");
+    let program = world.folder().join("wordcount");
+    let built = std::process::Command::new("cc")
+        .args(["-O2", "-Wall", "-Werror", "-D_GNU_SOURCE", "-o"])
+        .arg(&program)
+        .arg(folder.join("wordcount.c"))
+        .status();
+    assert!(built.unwrap().success());
+    let manifest = world.manifests().join("wordcount.toml");
+    let text = fs::read_to_string(folder.join("wordcount.toml")).unwrap();
+    let command = toml_list(&[program.display().to_string()]);
+    fs::write(&manifest, text.replace("[\"./wordcount\"]", &command)).unwrap();
+    let report = check(&world, manifest.to_str().unwrap(), "").json();
+    assert_eq!(so(&report, "fail"), BTreeSet::new(), "{report:#}");
+    assert_eq!(&so(&report, "warn") - &BTreeSet::from([SPEED]), BTreeSet::new(), "{report:#}");
+    let run = world.run();
+    run.active("wordcount");
+    let counted = run.cli(&["call", "wordcount", "count", r#"{"text":"two words\n\u017c"}"#]).code(0);
+    assert_eq!(counted.json(), serde_json::json!({"lines": 1, "words": 3, "bytes": 12}));
+}
+
+#[test]
 fn a_failure_is_exit_1_and_stands_in_the_report_and_in_junit() {
     let world = World::new();
     let wrong = bin("outboard-wrong").display().to_string();
