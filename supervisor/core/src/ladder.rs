@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Rung;
 use crate::policy::StopPolicy;
+use crate::time::Time;
+use crate::timer::Timer;
 
 /// What the kill keeps however small the whole is: it needs that long to be seen to have worked.
 pub(crate) const KILL_FLOOR: Duration = Duration::from_millis(500);
@@ -82,6 +84,11 @@ impl Ladder {
     /// All rungs ahead, in time.
     pub(crate) fn length(&self) -> Duration {
         self.ahead.iter().map(|&(_, budget)| budget).sum()
+    }
+
+    /// How long the tree of a leader that has ended may live: the keeper's patience and a kill's budget.
+    pub(crate) fn sweep_timer(&self, now: Time) -> Timer {
+        Timer::after(now, LEFTOVERS + self.kill_budget().max(KILL_FLOOR))
     }
 
     pub(crate) fn kill_budget(&self) -> Duration {

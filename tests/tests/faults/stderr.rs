@@ -108,6 +108,12 @@ fn stderr_02_a_line_without_end_is_cut_and_goes_on() {
     run.cli(&["stop", "p"]).code(0);
     assert_eq!(run.count(|event| event.is("plugin.failure", "p")), 0);
     let pieces = ((mib << 20) / LINE) as u64 + 1;
+    if !long() {
+        // A disk that others keep busy may be behind: what waits for it is there a little later.
+        wait_until("all of it is there, or counted", || {
+            stderr(&run, "p").len() as u64 + dropped(&run, "p") == pieces
+        });
+    }
     let kept = stderr(&run, "p");
     assert!(kept.len() as u64 + dropped(&run, "p") <= pieces);
     assert!(kept.len() > 100, "{}", kept.len());
@@ -117,9 +123,8 @@ fn stderr_02_a_line_without_end_is_cut_and_goes_on() {
         assert!(text.starts_with('…') || text.ends_with('…'), "cut, and marked so");
     }
     if !long() {
-        // A disk that others keep busy may fall behind by more than may wait for it.
+        // It may fall behind by more than may wait for it.
         let dropped = dropped(&run, "p");
-        assert_eq!(kept.len() as u64 + dropped, pieces, "all of it is there, or counted");
         assert!(text(&kept[0]).ends_with('…') && !text(&kept[0]).starts_with('…'));
         assert!(dropped > 0 || text(kept.last().unwrap()) == "….");
     }

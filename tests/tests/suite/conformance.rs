@@ -165,7 +165,8 @@ fn a_plugin_in_a_language_without_an_sdk_keeps_to_the_rules() {
     assert_eq!(&so(&report, "warn") - &BTreeSet::from([SPEED]), BTreeSet::new(), "{report:#}");
     let run = world.run();
     run.active("wordcount");
-    let counted = run.cli(&["call", "wordcount", "count", r#"{"text":"two words\n\u017c"}"#]).code(0);
+    let counted =
+        run.cli(&["call", "wordcount", "count", r#"{"text":"two words\n\u017c"}"#]).code(0);
     assert_eq!(counted.json(), serde_json::json!({"lines": 1, "words": 3, "bytes": 12}));
 }
 

@@ -8,7 +8,7 @@ use crate::event::{
     Class, Effect, Event, Exit, Note, Route, Rung, Settle, StopReason, Unavailable,
 };
 use crate::exit::tell_exit;
-use crate::ladder::{From, KILL_FLOOR, LEFTOVERS, Ladder};
+use crate::ladder::{From, KILL_FLOOR, Ladder};
 use crate::lifecycle::{State, Unkillable};
 use crate::plugin::{Common, Cx, Run, Wanted};
 use crate::restart::After;
@@ -101,7 +101,7 @@ impl Stopping {
         cx: &mut Cx<'_>,
     ) -> State {
         let ladder = Ladder::new(&p.policy.stop, From::Kill, cx.squeeze);
-        let timer = sweep_timer(&ladder, cx.now);
+        let timer = ladder.sweep_timer(cx.now);
         let stopping = Self {
             run,
             cause: Cause::Ended,
@@ -288,11 +288,7 @@ impl Stopping {
 
     /// What it may still take.
     pub(crate) fn left(&self, now: Time) -> Duration {
-        let rung = match &self.stage {
-            Stage::Rung { timer, .. } => timer.left(now),
-            Stage::Sweep { .. } => Duration::ZERO,
-        };
-        rung + self.ladder.length()
+        self.timer().left(now) + self.ladder.length()
     }
 
     /// Everything stops and there is less time than this stop had planned.
@@ -347,7 +343,7 @@ impl Stopping {
                 // Draining asks for nothing: whoever ends then does so by itself.
                 self.by_itself = rung == Rung::Drain;
                 self.leave_rung(cx.now);
-                self.stage = Stage::Sweep { timer: sweep_timer(&self.ladder, cx.now) };
+                self.stage = Stage::Sweep { timer: self.ladder.sweep_timer(cx.now) };
             }
         }
         State::Stopping(self)
@@ -450,9 +446,4 @@ impl Stopping {
             (_, Cause::Failure | Cause::Ended) => p.unavailable(Unavailable::Backoff),
         }
     }
-}
-
-/// How long the tree of a leader that has ended may live: the keeper's patience and a kill's budget.
-fn sweep_timer(ladder: &Ladder, now: Time) -> Timer {
-    Timer::after(now, LEFTOVERS + ladder.kill_budget().max(KILL_FLOOR))
 }
