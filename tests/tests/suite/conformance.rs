@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -168,6 +169,40 @@ fn a_plugin_in_a_language_without_an_sdk_keeps_to_the_rules() {
     let counted =
         run.cli(&["call", "wordcount", "count", r#"{"text":"two words\n\u017c"}"#]).code(0);
     assert_eq!(counted.json(), serde_json::json!({"lines": 1, "words": 3, "bytes": 12}));
+}
+
+/// A plugin breaks none of the quick rules. What it only should do may be left.
+pub(crate) fn keeps_to_the_rules(world: &World, manifest: &Path) {
+    let _turn = turn();
+    let report = check(world, manifest.to_str().unwrap(), &light(None)).code(0).json();
+    assert_eq!(so(&report, "fail"), BTreeSet::new(), "{report:#}");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a compiler is no plugin")]
+fn the_example_in_go_keeps_to_the_rules() {
+    require!("go");
+    let world = World::new();
+    let folder = repository().join("plugins/digest");
+    let program = world.folder().join("digest");
+    let mut go = std::process::Command::new("go");
+    go.args(["build", "-o"]).arg(&program).arg(".").current_dir(&folder).env("GOPROXY", "off");
+    assert!(go.status().unwrap().success());
+    let manifest = world.manifests().join("digest.toml");
+    let text = fs::read_to_string(folder.join("digest.toml")).unwrap();
+    let command = toml_list(&[program.display().to_string()]);
+    fs::write(&manifest, text.replace("[\"./digest\"]", &command)).unwrap();
+    keeps_to_the_rules(&world, &manifest);
+}
+
+#[test]
+fn the_example_in_typescript_keeps_to_the_rules() {
+    require!("node");
+    let folder = repository().join("plugins/webcheck");
+    if !folder.join("dist/main.js").is_file() {
+        return skip("conformance", "the build of plugins/webcheck (`plugin-sdk/test examples`)");
+    }
+    keeps_to_the_rules(&World::new(), &folder.join("webcheck.toml"));
 }
 
 #[test]

@@ -7,6 +7,8 @@ use outboard_tests::runtimes::{bins, on_path, repository, skip};
 use outboard_tests::world::{Launch, Output};
 use serde_json::{Value, json};
 
+use crate::conformance::keeps_to_the_rules;
+
 fn sdk() -> String {
     repository().join("plugin-sdk").display().to_string()
 }
@@ -50,6 +52,7 @@ fn is_born_well(lang: &str, expected: &Value) {
         builds(&world, line);
     }
     world.cli(&["check", folder.to_str().unwrap()]).code(0);
+    keeps_to_the_rules(&world, &folder.join(format!("{name}.toml")));
     let run = world.launch(&Launch { sources: Some(vec![folder]), ..Launch::default() });
     run.active(&name);
     run.socket("attach.sock");
