@@ -72,6 +72,8 @@ class Misbehaving(unittest.TestCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # As at a terminal: what runs behind a shell's `&` is given SIGINT ignored, and would pass that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def seen(self, call: subprocess.Popen[str]) -> str:
