@@ -76,9 +76,9 @@ pub(super) async fn watched(
     let mut ticks = tokio::time::interval(TICK);
     let mut more = true;
     tokio::pin!(change);
-    loop {
+    let change = loop {
         tokio::select! {
-            change = &mut change => return change,
+            change = &mut change => break change?,
             item = events.next(), if more => match item {
                 Some(Ok(EventItem::Event(event))) => shown.event(screen, &event),
                 // The answer says what these would have said.
@@ -87,5 +87,13 @@ pub(super) async fn watched(
             },
             _ = ticks.tick() => shown.tick(screen, Timestamp::now()),
         }
+    };
+    // The answer may come before the events that led to it.
+    let unopened = shown.unopened(&change);
+    if !unopened.is_empty()
+        && let Ok(status) = client.status(&unopened).await
+    {
+        shown.opened_as(&status);
     }
+    Ok(change)
 }

@@ -171,6 +171,21 @@ async fn a_change_is_watched_until_its_answer_is_there() {
     assert!(text.ends_with("It stays down until `start` or the next `run`.\n"), "{text}");
 }
 
+/// No event comes before the answer: what is offered is said all the same.
+#[tokio::test]
+async fn an_answer_that_overtakes_its_events_is_shown_whole() {
+    let world = World::new(three());
+    world.fake.with(|state| state.outcomes = vec![outcome("geo", 420, Ended::Active)]);
+    for verb in ["start", "restart"] {
+        let (exit, text) = world.types(&[verb, "geo"]).await;
+        assert_eq!(
+            (exit, text.as_str()),
+            (Exit::Done, "geo  active       0.42s  3 methods\n"),
+            "{verb}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_waited_for_is_under_way() {
     let world = World::new(three());

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::events::opened;
+use super::events::{offer, opened};
 use super::fields::Fields;
 use super::screen::{Screen, Tone};
 use super::stop;
 use super::text::{pad, pad_time, visible};
-use crate::control::api::{Change, End, Event, Outcome, State};
+use crate::control::api::{Change, End, Event, Outcome, State, Status};
 use crate::control::words::{failure, seconds};
 
 /// A wait that lasts longer than this is explained.
@@ -112,6 +112,26 @@ impl ChangeScreen {
             row.explained = true;
             let whole = Duration::from_secs(waited.as_secs());
             screen.progress(&line(id, width, word, &seconds_whole(whole), &visible(step)));
+        }
+    }
+
+    /// Those that are active, and of which nobody has said yet what they offer.
+    pub(in crate::cli) fn unopened(&self, change: &Change) -> Vec<String> {
+        let unopened = |outcome: &&Outcome| {
+            outcome.end == End::Active
+                && !self.shown.contains(&outcome.plugin)
+                && self.rows.get(&outcome.plugin).is_some_and(|row| row.opened.is_none())
+        };
+        change.outcomes.iter().filter(unopened).map(|outcome| outcome.plugin.clone()).collect()
+    }
+
+    /// What they offer, as their status has it.
+    pub(in crate::cli) fn opened_as(&mut self, status: &Status) {
+        for plugin in &status.plugins {
+            if let Some(row) = self.rows.get_mut(&plugin.id) {
+                let of = |words: &Option<String>| words.clone().unwrap_or_default();
+                row.opened = offer(of(&plugin.protocol), of(&plugin.offers));
+            }
         }
     }
 

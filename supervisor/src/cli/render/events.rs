@@ -391,11 +391,13 @@ fn phase(phase: &str) -> &str {
 /// What an opening agreed on and offers: `2025-11-25, 14 tools`. The native protocol's version is no news.
 pub(super) fn opened(event: &Event) -> Option<String> {
     let f = Fields(event);
-    let protocol = f.text("protocol");
-    let parts: Vec<String> = [protocol, f.text("offers")]
-        .into_iter()
-        .filter(|part| !part.is_empty() && part != "1")
-        .collect();
+    offer(f.text("protocol"), f.text("offers"))
+}
+
+/// As [`opened`].
+pub(super) fn offer(protocol: String, offers: String) -> Option<String> {
+    let parts: Vec<String> =
+        [protocol, offers].into_iter().filter(|part| !part.is_empty() && part != "1").collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
