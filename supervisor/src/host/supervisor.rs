@@ -269,11 +269,17 @@ impl Supervisor {
 
     /// The same, and who wants it.
     pub async fn change_by(&self, change: Change, ids: &[PluginId], by: By) -> Vec<Outcome> {
-        let keys: Vec<_> =
-            ids.iter().filter_map(|id| self.shared.slot(id)).map(|slot| slot.key).collect();
+        let slots: Vec<_> = ids.iter().filter_map(|id| self.shared.slot(id)).collect();
+        let keys = slots.iter().map(|slot| slot.key).collect();
         let (done, wait) = oneshot::channel();
         self.command(Command::Change { change, keys, by, done });
-        wait.await.unwrap_or_default()
+        // The dispatcher has ended, with the supervisor or ahead of it, and nobody else would change anything.
+        let gone = |slot: &Arc<Slot>| Outcome {
+            plugin: slot.id.clone(),
+            took: Duration::ZERO,
+            end: super::view::Ended::Overtaken,
+        };
+        wait.await.unwrap_or_else(|_| slots.iter().map(gone).collect())
     }
 
     /// One look at everything.

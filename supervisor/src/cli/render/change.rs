@@ -203,9 +203,11 @@ impl ChangeScreen {
                     ),
                 )
             }
-            End::Overtaken => {
-                (State::Starting, "overtaken", "somebody else wanted something else".to_owned())
-            }
+            End::Overtaken => (
+                State::Starting,
+                "overtaken",
+                "by another change, or by the end of the supervisor".to_owned(),
+            ),
             End::Swapping => (
                 State::Active,
                 "swapping",

@@ -369,7 +369,7 @@ fn a_change_of_one_needs_no_count() {
         .concat(),
         @r"
     geo  active       0.01s  it was already
-    geo  overtaken    0.01s  somebody else wanted something else
+    geo  overtaken    0.01s  by another change, or by the end of the supervisor
     geo  stopped      0.01s  it was already
     It stays down until `start` or the next `run`.
     "

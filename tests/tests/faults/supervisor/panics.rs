@@ -71,8 +71,9 @@ fn sup_14_a_panic_in_a_shared_part_ends_the_supervisor_and_everything_below_it()
     let mut client = run.attach("neighbour");
     let open = client.send("mute", &json!({}));
     run.attach("geo").call("poke", &json!({"method": "$/failpoint/dispatcher"})).unwrap();
-    // What comes of it is the next thing that the dispatcher hears. It may have been told that the stop is under way by then.
-    run.cli(&["stop", "geo"]);
+    // What comes of it is the next thing that the dispatcher hears.
+    let stop = run.cli(&["stop", "geo"]);
+    assert!(matches!(stop.ended.code, Some(3 | 6)), "{stop:?}");
     let error = client.answer(open).unwrap_err();
     assert!(matches!(error.code, -31008 | -31003), "{error:?}");
     assert_eq!(run.ended().code, Some(6), "{}", run.stderr());
