@@ -1,6 +1,8 @@
-"""A conductor, as the suite runs it: conductor.py OUTBOARD own | running STATE_DIR"""
+"""A conductor, as the suite runs it: conductor.py OUTBOARD own | killed | running STATE_DIR"""
 
 import asyncio
+import os
+import signal
 import sys
 from datetime import datetime, timezone
 
@@ -80,5 +82,13 @@ async def running(state_dir):
         assert sorted(answer["sent"] for answer in both) == list(range(1, 21))
 
 
-asyncio.run(own() if sys.argv[2] == "own" else running(sys.argv[3]))
+async def killed():
+    """A conductor that dies the hard way, with plugins that run."""
+    async with PluginManager(group="demi.platforms", executable=OUTBOARD) as manager:
+        await manager.discover_and_register()
+        assert await manager.state("geo") is PluginState.ACTIVE
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+asyncio.run({"own": own, "killed": killed, "running": running}[sys.argv[2]](*sys.argv[3:]))
 print("done")

@@ -134,6 +134,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub(super) linger: Option<Duration>,
 
+    /// Shut down when standard input ends: for a program that starts it and must not leave it behind
+    #[arg(long)]
+    pub(super) exit_on_eof: bool,
+
     /// Leave the session of whoever starts it
     #[arg(long, hide = true)]
     pub(super) background: bool,

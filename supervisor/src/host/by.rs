@@ -15,6 +15,8 @@ pub enum Via {
     Signal,
     /// A file was seen to change.
     Watch,
+    /// Standard input of this process ended.
+    Stdin,
 }
 
 impl Via {
@@ -26,6 +28,7 @@ impl Via {
             Self::Api => "api",
             Self::Signal => "signal",
             Self::Watch => "watch",
+            Self::Stdin => "stdin",
         }
     }
 }
@@ -59,9 +62,9 @@ impl By {
     #[must_use]
     pub fn to_json(self) -> Value {
         let via = self.via.word();
-        // Whoever sends a signal stays unknown to the runtime; of a change on the disk nobody knows it.
+        // Whoever sends a signal stays unknown to the runtime; of a change on the disk, or of an end, nobody knows it.
         match self.via {
-            Via::Signal | Via::Watch => json!({"via": via}),
+            Via::Signal | Via::Watch | Via::Stdin => json!({"via": via}),
             Via::Cli | Via::Api => {
                 let mut by = json!({"via": via, "uid": self.uid, "pid": self.pid});
                 if let Some(plugin) = self.whose.plugin() {

@@ -1,7 +1,11 @@
 //! What signals to the supervisor do; the unwilling are in the fault table (SUP-02, TREE-05).
 
+use std::io::Write;
+
 use outboard_tests::World;
 use outboard_tests::clock::wait_until;
+use outboard_tests::gates;
+use outboard_tests::world::Launch;
 use serde_json::json;
 
 fn graceful(signal: i32) {
@@ -28,6 +32,35 @@ fn a_term_signal_stops_all_gracefully() {
 #[test]
 fn an_interrupt_stops_all_gracefully() {
     graceful(libc::SIGINT);
+}
+
+/// `run --exit-on-eof`, also by an image that follows.
+#[test]
+fn a_supervisor_ends_with_who_holds_its_standard_input() {
+    for upgraded in [false, true] {
+        let world = World::new();
+        world.chaos("a", "serve");
+        let leash = world.folder().join("leash");
+        let mut held = gates::fifo(&leash);
+        let shell = format!("{{}} < '{}'", leash.display());
+        let run = world.launch(&Launch {
+            args: &["--exit-on-eof"],
+            shell: Some(&shell),
+            ..Launch::default()
+        });
+        run.active("a");
+        held.write_all(b"what comes before the end is nobody's\n").unwrap();
+        if upgraded {
+            run.cli(&["upgrade"]).code(0);
+        }
+        assert_eq!(run.call("a", "echo", &json!({"n": 1})).unwrap(), json!({"n": 1}));
+        drop(held);
+        assert_eq!(run.ended().code, Some(0), "{}", run.stderr());
+        let stopped = run.event(|event| event.is("stop.finished", "a"));
+        assert_eq!(stopped.member("exit")["code"], 0, "{stopped}: it was asked, not killed");
+        let asked = run.event(|event| event.event == "supervisor.stopping");
+        assert_eq!(asked.member("by")["via"], "stdin", "{asked}");
+    }
 }
 
 #[test]

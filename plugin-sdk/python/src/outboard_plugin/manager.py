@@ -262,13 +262,21 @@ class PluginManager:
         if executable is None:
             raise PluginError(f"there is no {self._executable} on PATH: name it with executable=…")
         self._process = await asyncio.create_subprocess_exec(
-            *(executable, "run", "--state-dir", str(self.state_dir)),
+            *(executable, "run", "--exit-on-eof", "--state-dir", str(self.state_dir)),
             *(self._sources or [self._described()]),
-            stdin=asyncio.subprocess.DEVNULL,
+            # Nothing is written: however this process ends, the other end of the pipe ends with it.
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=None,
         )
-        await self._answers(self._process)
+        try:
+            await self._answers(self._process)
+        except BaseException:
+            # Cancelled, perhaps: nobody else would end it.
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
+            self._process = None
+            raise
         return True
 
     def _described(self) -> str:
@@ -295,14 +303,12 @@ class PluginManager:
                 return
             except NoSupervisor:
                 if process.returncode is not None:
-                    self._process = None
                     raise PluginError(
                         f"outboard run ended with status {process.returncode}: see its words on stderr"
                     ) from None
                 if asyncio.get_running_loop().time() > give_up:
                     process.kill()
                     await process.wait()
-                    self._process = None
                     raise
             await asyncio.sleep(0.02)
 

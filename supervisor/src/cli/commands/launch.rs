@@ -1,5 +1,6 @@
 //! `outboard run`: be the supervisor.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use outboard_manifest::{Manifest, Set};
 use tokio::signal::unix::SignalKind;
 use tokio::sync::broadcast::Receiver;
 
+use super::leash::stdin_ends;
 use super::run::{Plan, Supervised, listen, supervise};
 use super::{Ended, runtime};
 use crate::cli::args::RunArgs;
@@ -108,6 +110,10 @@ async fn serve(
         let (supervisor, clients) = (supervisor.clone(), attach.clients());
         tokio::spawn(end_when_unused(supervisor, clients, linger))
     });
+    let leashed = match args.exit_on_eof {
+        true => Some(tokio::spawn(end_with(stdin_ends()?, supervisor.clone()))),
+        false => None,
+    };
     let left = loop {
         let plan = Plan::new(args, expected.clone(), screen);
         let leave = Leave::of(&control, &attach);
@@ -145,6 +151,9 @@ async fn serve(
     }
     if let Some(lingering) = lingering {
         lingering.abort();
+    }
+    if let Some(leashed) = leashed {
+        leashed.abort();
     }
     drop(attach);
     control.stop().await;
@@ -307,6 +316,12 @@ fn no_socket(error: BindError) -> Trouble {
         }
         BindError::Io { source, .. } => Trouble::new(Exit::Usage, what).cause(source.to_string()),
     }
+}
+
+/// Ends the supervisor with whoever holds its standard input.
+async fn end_with(stdin: impl Future<Output = ()>, supervisor: Supervisor) {
+    stdin.await;
+    supervisor.shutdown_all_by(false, By::own(Via::Stdin)).await;
 }
 
 /// Looks taken in the time that a supervisor outlives its last client.

@@ -12,6 +12,7 @@ mod follow;
 mod health;
 mod import;
 mod launch;
+mod leash;
 mod list;
 mod logs;
 mod new;

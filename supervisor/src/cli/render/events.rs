@@ -80,7 +80,7 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
         "supervisor.started" => {
             (Info, format!("outboard {} started, pid {}", f.text("version"), f.text("pid")))
         }
-        "supervisor.stopping" => (Info, with("stopping", "asked by ", &f.text("by"))),
+        "supervisor.stopping" => (Info, format!("stopping{}", asked_by(event))),
         "supervisor.upgrade_started" => (
             Info,
             format!("goes over from {} to {}, {}", f.text("from"), f.text("to"), f.text("program")),
@@ -343,6 +343,7 @@ fn asked_by(event: &Event) -> String {
     let number = |name: &str| member(name).and_then(Value::as_u64);
     match (member("via").and_then(Value::as_str), number("pid"), number("uid")) {
         (Some("watch"), ..) => ", as a file changed".to_owned(),
+        (Some("stdin"), ..) => ", as standard input ended".to_owned(),
         (Some("signal"), ..) => ", as a signal asked".to_owned(),
         (_, Some(pid), Some(uid)) => match member("caller").and_then(Value::as_str) {
             Some(plugin) => format!(", as pid {pid} of {plugin} asked"),

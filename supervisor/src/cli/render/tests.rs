@@ -397,7 +397,7 @@ fn logs_have_four_sources_and_one_clock() {
 fn every_event_has_words() {
     let samples = [
         ("supervisor.started", json!({"version": "0.1.0", "pid": 7})),
-        ("supervisor.stopping", json!({"by": "signal"})),
+        ("supervisor.stopping", json!({"by": {"via": "signal"}})),
         ("keeper.died", json!({})),
         ("keeper.reexecuted", json!({"pid": 7, "version": "0.2.0"})),
         ("keeper.kept", json!({"message": "Exec format error"})),
@@ -623,7 +623,7 @@ fn run_shows_the_way_down() {
         let mut tell = |ms, id: &str, name, fields| {
             shown.event(screen, &convert::event(&happened(ms, id, name, fields)));
         };
-        tell(40_000, "", "supervisor.stopping", json!({"by": "signal"}));
+        tell(40_000, "", "supervisor.stopping", json!({"by": {"via": "signal"}}));
         let gone = json!({"took_ms": 20, "exit": {"code": 0}, "swept": 0, "by_itself": false,
             "rungs": [{"rung": "exit", "ms": 20}]});
         tell(40_020, "geo", "stop.finished", gone);

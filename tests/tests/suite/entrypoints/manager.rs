@@ -12,14 +12,21 @@ fn a_conductor_manages_plugins_from_python() {
     let (world, venv) = world(&["demi-geo", "demi-mail", "bad-constructor"]);
     let script = outboard_tests::runtimes::repository().join("tests/entrypoints/conductor.py");
     let python = venv.python().display().to_string();
-    let conduct = |how: &[&str]| {
+    let begin = |how: &[&str]| {
         let mut words = vec![python.clone(), "-I".to_owned(), script.display().to_string()];
         words.push(bin("outboard").display().to_string());
         words.extend(how.iter().map(|&word| word.to_owned()));
-        let said = world.finish(world.spawn(words)).code(0);
+        world.finish(world.spawn(words))
+    };
+    let conduct = |how: &[&str]| {
+        let said = begin(how).code(0);
         assert_eq!(said.stdout.lines().last(), Some("done"), "{said:?}");
     };
     conduct(&["own"]);
+    world.assert_nothing_runs();
+
+    let said = begin(&["killed"]);
+    assert_eq!(said.ended.signal, Some(libc::SIGKILL), "{said:?}");
     world.assert_nothing_runs();
 
     let run = world.run();
