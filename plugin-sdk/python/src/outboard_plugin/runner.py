@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
+from ._platform import BasePlatform, HealthStatus, PluginHealth
 from .call import Call
 from .errors import PluginError
-from ._platform import BasePlatform, HealthStatus, PluginHealth
 from .plugin import Plugin
 
 __all__ = ["Refused", "find", "load", "main", "plugin_of"]
@@ -114,7 +114,7 @@ def _checked(found: Any, point: metadata.EntryPoint) -> type[BasePlatform]:
         what = "a module" if inspect.ismodule(found) else f"an object of {type(found).__name__}"
         raise Refused("not_a_class", f"is {what} and no class", point)
     if not issubclass(found, BasePlatform):
-        raise Refused("not_a_platform", f"is no subclass of outboard_plugin.BasePlatform", point)
+        raise Refused("not_a_platform", "is no subclass of outboard_plugin.BasePlatform", point)
     if missing := sorted(found.__abstractmethods__):
         raise Refused("abstract", f"does not implement {_listed(missing)}", point)
     blocking = [name for name in _METHODS if not inspect.iscoroutinefunction(getattr(found, name))]
