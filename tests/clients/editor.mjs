@@ -8,6 +8,7 @@ const [library, command, ...args] = process.argv.slice(2);
 const rpc = createRequire(import.meta.url)(`${library}/node.js`);
 const server = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
 const ended = new Promise((resolve) => server.on("exit", resolve));
+ended.then((code) => console.log(`ended ${code}`));
 const connection = rpc.createMessageConnection(
   new rpc.StreamMessageReader(server.stdout),
   new rpc.StreamMessageWriter(server.stdin),
@@ -16,6 +17,7 @@ const lost = [];
 connection.onError(([error]) => lost.push(String(error)));
 connection.onClose(() => lost.push("closed"));
 connection.onUnhandledNotification(() => {});
+connection.onNotification("window/showMessage", ({ type, message }) => console.log(`shown ${type} ${message}`));
 connection.listen();
 
 const opened = await connection.sendRequest("initialize", {

@@ -25,7 +25,7 @@ cargo xtask check                      formatting, lints, licences and sources o
 cargo xtask deny                       the last of these alone
 cargo xtask bench [ROUNDS]             figures beside a floor in C (needs `cc`)
 cargo xtask bench load                 a steady load on a healthy plugin, alone and beside five bad ones
-cargo xtask setup                      the MCP servers that manifests/mcp* run (Node 20+, Python 3.10+)";
+cargo xtask setup                      the servers that manifests/mcp* and manifests/lsp run (Node 20+, Python 3.10+)";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);

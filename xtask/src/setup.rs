@@ -17,6 +17,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         python_servers("mcp-breadth", "requirements-2025.txt", ".venv-2025")?;
         python_servers("mcp-breadth", "requirements.txt", ".venv")?;
         warm_uvx()?;
+        gopls()?;
     }
     Ok(())
 }
@@ -92,6 +93,34 @@ fn python_servers(of: &str, lock: &str, folder: &str) -> Result<(), Failure> {
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
     pip.arg("-r").arg(&install.lock);
     run_command(install.what, pip).map_err(needs_network)?;
+    install.done()
+}
+
+/// Builds the language server for Go. The sums in `go.sum` are what it is held against: nobody is asked for them.
+fn gopls() -> Result<(), Failure> {
+    let help = "install Go 1.24.2 or later, then run this again";
+    let folder = manifests("lsp");
+    let mut asks = with("go", &["version"]);
+    asks.current_dir(&folder);
+    let go = ask(asks).ok_or_else(|| {
+        Failure::new("gopls needs Go 1.24.2 or later, and `go version` in manifests/lsp fails")
+            .help(help)
+    })?;
+    let install = Installation {
+        what: "go build",
+        lock: folder.join("go.sum"),
+        folder: folder.join(".gopls"),
+        runtime: go,
+    };
+    if install.is_done()? {
+        return Ok(());
+    }
+    println!("setup: go build gopls in manifests/lsp (once; some minutes)");
+    let mut build = with("go", &["build", "-mod=readonly", "-o", ".gopls/gopls"]);
+    build.arg("golang.org/x/tools/gopls").current_dir(&folder);
+    // Else a workspace file somewhere above would have a say.
+    build.env("GOWORK", "off");
+    run_command(install.what, build).map_err(needs_network)?;
     install.done()
 }
 

@@ -1,35 +1,39 @@
 //! Language servers that nobody here wrote, as their registries ship them: each started, probed, asked for the symbols of
 //! a small document, killed, back, asked again, and shut down cleanly.
+//!
+//! gopls takes minutes to build and is of the long form (`OUTBOARD_LONG=1`).
+
+use std::fs;
 
 use outboard_tests::runtimes::repository;
 use outboard_tests::world::Launch;
-use outboard_tests::{Running, World, require};
+use outboard_tests::{Running, World, long, require};
 use serde_json::{Value, json};
 
 /// A document, and what its server has to find in it.
 #[derive(Clone, Copy)]
-struct Document {
+struct Document<'a> {
     language: &'static str,
-    uri: &'static str,
-    text: &'static str,
+    uri: &'a str,
+    text: &'a str,
     symbol: &'static str,
 }
 
-const SHELL: Document = Document {
+const SHELL: Document<'_> = Document {
     language: "shellscript",
     uri: "file:///tmp/outboard-lsp/hello.sh",
     text: "hello() {\n  echo \"żółć\"\n}\n",
     symbol: "hello",
 };
 
-const TYPESCRIPT: Document = Document {
+const TYPESCRIPT: Document<'_> = Document {
     language: "typescript",
     uri: "file:///tmp/outboard-lsp/hello.ts",
     text: "export function hello(name: string) {\n  return `żółć ${name}`;\n}\n",
     symbol: "hello",
 };
 
-const PYTHON: Document = Document {
+const PYTHON: Document<'_> = Document {
     language: "python",
     uri: "file:///tmp/outboard-lsp/hello.py",
     text: "def hello(name: str) -> str:\n    return f\"żółć {name}\"\n",
@@ -42,7 +46,7 @@ fn installed(program: &str) -> bool {
 }
 
 /// Names of the symbols that a server finds in a document that it is given.
-fn symbols(run: &Running<'_>, id: &str, document: Document) -> Vec<String> {
+fn symbols(run: &Running<'_>, id: &str, document: Document<'_>) -> Vec<String> {
     let Document { language, uri, text, .. } = document;
     let open =
         json!({"textDocument": {"uri": uri, "languageId": language, "version": 1, "text": text}});
@@ -53,12 +57,12 @@ fn symbols(run: &Running<'_>, id: &str, document: Document) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-fn finds(run: &Running<'_>, id: &str, document: Document) {
+fn finds(run: &Running<'_>, id: &str, document: Document<'_>) {
     let found = symbols(run, id, document);
     assert!(found.iter().any(|name| name == document.symbol), "{id}: {found:?}");
 }
 
-fn whole_life(world: &World, run: &Running<'_>, id: &str, document: Document) {
+fn whole_life(world: &World, run: &Running<'_>, id: &str, document: Document<'_>) {
     run.active(id);
     let row = run.plugin(id);
     assert_eq!(json!([row["dialect"], row["protocol"]]), json!(["lsp", "3"]), "{row}");
@@ -78,7 +82,7 @@ fn whole_life(world: &World, run: &Running<'_>, id: &str, document: Document) {
 }
 
 /// The same of one of the manifests of `manifests/lsp`.
-fn of_manifest(id: &str, document: Document) {
+fn of_manifest(id: &str, document: Document<'_>) {
     let world = World::new();
     let manifest = repository().join(format!("manifests/lsp/{id}.toml"));
     let run = world.launch(&Launch { sources: Some(vec![manifest]), ..Launch::default() });
@@ -110,4 +114,18 @@ fn jedi_language_server_lives_a_whole_life() {
     let program = ".venv/bin/jedi-language-server";
     require!(installed(program), "jedi-language-server (cargo xtask setup)");
     of_manifest("jedi", PYTHON);
+}
+
+#[test]
+fn gopls_lives_a_whole_life() {
+    if !long() {
+        return;
+    }
+    let program = ".gopls/gopls";
+    require!(installed(program), "gopls (OUTBOARD_LONG=1 cargo xtask setup)");
+    // It answers only for a document of a folder that is there: one of the module that the manifest names.
+    let path = repository().join("plugins/digest/main.go");
+    let text = fs::read_to_string(&path).unwrap();
+    let uri = format!("file://{}", path.display());
+    of_manifest("gopls", Document { language: "go", uri: &uri, text: &text, symbol: "digester" });
 }

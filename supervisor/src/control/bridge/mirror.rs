@@ -7,6 +7,8 @@ use outboard_wire::{Id, Message, encode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::control::attach_client::AttachError;
+
 /// Begins the ids of requests that are the bridge's own.
 const OWN: &str = "outboard:again:";
 
@@ -174,6 +176,18 @@ impl Mirror {
         for id in self.asked.drain() {
             let (method, params) = self.session.withdrawal(&id.to_string());
             encode::notification(&mut out, method, Some(&params));
+        }
+        out
+    }
+
+    /// What the client is told when its session with this plugin ends for this reason: an editor shows it, and says of
+    /// itself only that its server crashed. Others show what is on standard error.
+    pub(super) fn last_word(&self, plugin: &str, why: &AttachError) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.speaks == Speaks::Lsp {
+            let message = format!("outboard: the session with {plugin} has to end: {why}");
+            let params = serde_json::json!({"type": 1, "message": message}).to_string();
+            encode::notification(&mut out, "window/showMessage", Some(&params));
         }
         out
     }

@@ -249,9 +249,15 @@ impl Bridge {
         self.output.write(framing::messages(self.framing, ends)).await;
     }
 
-    /// A client that has had no answer yet is given the reason: it would show "connection closed", which is none.
+    /// A client that has had no answer yet is given the reason: it would show "connection closed", which is none. One whose
+    /// session ends is told where its protocol has a way.
     async fn explain(&mut self, why: &AttachError) {
-        if self.closed || self.mirror.as_ref().is_some_and(Mirror::is_open) {
+        if self.closed {
+            return;
+        }
+        if let Some(mirror) = self.mirror.as_ref().filter(|mirror| mirror.is_open()) {
+            let word = mirror.last_word(&self.setup.plugin, why);
+            self.output.write(framing::messages(self.framing, word)).await;
             return;
         }
         if let AttachError::Call(_) = why
