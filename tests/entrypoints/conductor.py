@@ -48,7 +48,7 @@ async def own():
         assert all(isinstance(health, PluginHealth) for health in healths.values())
         words = {name: health.status.value for name, health in healths.items()}
         assert words == {"constructor": "unhealthy", "geo": "healthy", "mail": "degraded"}, words
-        assert healths["mail"].message == "no server is configured"
+        assert healths["mail"].message == "no spool is configured, mails are dropped"
         assert healths["mail"].details == {"sent": 0}
 
         await manager.unload_plugin("geo")
@@ -79,7 +79,7 @@ async def running(state_dir):
         both = await asyncio.gather(
             *(manager.call("mail", "send", {"to": str(n)}) for n in range(20))
         )
-        assert sorted(answer["sent"] for answer in both) == list(range(1, 21))
+        assert sorted(answer["number"] for answer in both) == list(range(1, 21))
 
 
 async def killed():

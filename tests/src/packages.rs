@@ -1,18 +1,38 @@
-//! Virtual environments with packages in them, laid out as an installer leaves them: no network, no build.
+//! Virtual environments, and packages that pip builds from their sources and installs into them.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use crate::runtimes::repository;
-use crate::world::World;
+use crate::runtimes::{bins, repository};
+use crate::world::{Output, World};
 
-/// A virtual environment of one test, with the Python SDK.
+/// Where packages lie: those that are well, and those that are wrong.
+const SOURCES: [&str; 2] = ["plugins/platforms", "tests/entrypoints"];
+
+/// Where this run finds the wheels of all of them.
+static HOUSE: OnceLock<PathBuf> = OnceLock::new();
+
+/// The environment that has pip and the build backend: `cargo xtask setup` makes it.
+fn tools() -> PathBuf {
+    repository().join("tests/entrypoints/.venv")
+}
+
+/// Whether packages can be installed here at all.
+#[must_use]
+pub fn can_install() -> bool {
+    tools().join(".installed").is_file()
+}
+
+/// A virtual environment of one test.
 #[derive(Debug)]
-pub struct Venv {
+pub struct Venv<'w> {
+    world: &'w World,
     folder: PathBuf,
 }
 
-impl Venv {
+impl<'w> Venv<'w> {
     /// Makes an empty one in the world's folder.
     ///
     /// # Panics
@@ -20,14 +40,11 @@ impl Venv {
     /// When `python3` cannot.
     #[track_caller]
     #[must_use]
-    pub fn make(world: &World, name: &str) -> Self {
+    pub fn make(world: &'w World, name: &str) -> Self {
         let folder = world.folder().join(name);
         let words = ["python3", "-m", "venv", "--without-pip", &folder.display().to_string()];
         world.finish(world.spawn(words.map(str::to_owned).into())).code(0);
-        let venv = Self { folder };
-        let sdk = repository().join("plugin-sdk/python/src");
-        fs::write(venv.packages().join("outboard.pth"), sdk.display().to_string()).unwrap();
-        venv
+        Self { world, folder }
     }
 
     #[must_use]
@@ -43,69 +60,107 @@ impl Venv {
     /// Where packages are installed.
     #[must_use]
     pub fn packages(&self) -> PathBuf {
-        let version = fs::read_dir(self.folder.join("lib")).unwrap().next().unwrap().unwrap();
-        version.path().join("site-packages")
+        site_packages(&self.folder)
     }
 
-    /// Installs a package of `tests/entrypoints`, in the place of an earlier version of it.
-    pub fn install(&self, package: &str) {
-        let source = repository().join("tests/entrypoints").join(package);
-        let text = fs::read_to_string(source.join("pyproject.toml")).unwrap();
-        let project = text.parse::<toml::Table>().unwrap()["project"].clone();
-        let (name, version) =
-            (project["name"].as_str().unwrap(), project["version"].as_str().unwrap());
-        self.uninstall(name);
-        for entry in fs::read_dir(&source).unwrap() {
-            let path = entry.unwrap().path();
-            let file = path.file_name().unwrap().to_str().unwrap();
-            if path.is_dir() || file.ends_with(".py") {
-                copy(&path, &self.packages().join(file));
-            }
+    /// Installs packages, in the place of earlier versions of them: `sdk`, or folders of `plugins/platforms` and
+    /// `tests/entrypoints`.
+    ///
+    /// # Panics
+    ///
+    /// When pip cannot.
+    #[track_caller]
+    pub fn install(&self, packages: &[&str]) {
+        let house = HOUSE.get_or_init(|| self.build());
+        let wheel = |package: &&str| {
+            let place = |place| repository().join(place).join(package);
+            let sdk = repository().join("plugin-sdk/python");
+            let sources = match *package {
+                "sdk" => sdk,
+                _ => SOURCES.map(place).into_iter().find(|path| path.is_dir()).unwrap(),
+            };
+            let text = fs::read_to_string(sources.join("pyproject.toml")).unwrap();
+            let project = text.parse::<toml::Table>().unwrap()["project"].clone();
+            let name = project["name"].as_str().unwrap().replace('-', "_");
+            let version = project["version"].as_str().unwrap();
+            house.join(format!("{name}-{version}-py3-none-any.whl")).display().to_string()
+        };
+        let words = ["install", "--no-index"].map(str::to_owned).into_iter();
+        self.pip(words.chain(packages.iter().map(wheel)).collect());
+    }
+
+    /// Has pip build every package from its sources, as it does on the way of each installation; once, until one of them
+    /// changes, because it takes some seconds.
+    #[track_caller]
+    fn build(&self) -> PathBuf {
+        let mut sources = vec![repository().join("plugin-sdk/python")];
+        for place in SOURCES {
+            let entries = fs::read_dir(repository().join(place)).unwrap();
+            let folders = entries.map(|entry| entry.unwrap().path());
+            sources.extend(folders.filter(|path| path.join("pyproject.toml").is_file()));
         }
-        self.announce(name, version, project["entry-points"].as_table().unwrap());
-    }
-
-    /// Writes the metadata of a package: its name, and what it announces under each group.
-    pub fn announce(&self, name: &str, version: &str, groups: &toml::Table) {
-        let info = self.packages().join(format!("{}-{version}.dist-info", name.replace('-', "_")));
-        fs::create_dir(&info).unwrap();
-        let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
-        fs::write(info.join("METADATA"), metadata).unwrap();
-        let mut points = String::new();
-        for (group, names) in groups {
-            points += &format!("[{group}]\n");
-            for (name, value) in names.as_table().unwrap() {
-                points += &format!("{name} = {}\n", value.as_str().unwrap());
-            }
+        sources.sort();
+        let mut hasher = DefaultHasher::new();
+        sources.iter().for_each(|path| hash(path, &mut hasher));
+        let houses = bins().join("wheels");
+        let house = houses.join(format!("{:016x}", hasher.finish()));
+        if house.is_dir() {
+            return house;
         }
-        fs::write(info.join("entry_points.txt"), points).unwrap();
-        fs::write(info.join("RECORD"), "").unwrap();
+        fs::remove_dir_all(&houses).unwrap_or_default();
+        fs::create_dir_all(&houses).unwrap();
+        let building = tempfile::tempdir_in(&houses).unwrap().keep();
+        // Two versions of a package are not built in one breath.
+        let (later, first): (Vec<_>, Vec<_>) =
+            sources.into_iter().partition(|path| path.to_string_lossy().ends_with("-next"));
+        for sources in [first, later] {
+            let mut words = vec!["wheel", "--no-index", "--no-deps", "--no-build-isolation"];
+            words.push("--wheel-dir");
+            let paths = [&building].into_iter().chain(&sources).map(|p| p.display().to_string());
+            self.pip(words.into_iter().map(str::to_owned).chain(paths).collect());
+        }
+        fs::rename(building, &house).unwrap();
+        house
     }
 
-    /// Takes the metadata of a package away, if it is there; its modules stay until something is put in their place.
+    /// # Panics
+    ///
+    /// When pip cannot.
+    #[track_caller]
     pub fn uninstall(&self, name: &str) {
-        let start = format!("{}-", name.replace('-', "_"));
-        for entry in fs::read_dir(self.packages()).unwrap() {
-            let path = entry.unwrap().path();
-            if path.file_name().unwrap().to_str().unwrap().starts_with(&start) {
-                fs::remove_dir_all(path).unwrap();
-            }
-        }
+        self.pip(["uninstall", "--yes", name].map(str::to_owned).into());
+    }
+
+    /// pip, as the environment's own Python runs it. It is lent, with the backend, by `PYTHONPATH`: an environment with a
+    /// pip of its own takes ten seconds to make.
+    #[track_caller]
+    fn pip(&self, words: Vec<String>) -> Output {
+        let mut argv = vec![self.python().display().to_string()];
+        argv.extend(["-m", "pip", "--quiet", "--disable-pip-version-check"].map(str::to_owned));
+        argv.extend(words);
+        let mut spawn = self.world.spawn(argv);
+        let lent = site_packages(&tools()).display().to_string();
+        spawn.env.insert("PYTHONPATH".to_owned(), lent);
+        self.world.finish(spawn).code(0)
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    if !from.is_dir() {
-        // Python goes by the second and the size: an upgrade within a second of the same length would be the old one.
-        if let Some(cache) = to.parent().map(|folder| folder.join("__pycache__")) {
-            fs::remove_dir_all(cache).unwrap_or_default();
-        }
-        fs::copy(from, to).unwrap();
+/// Everything of a package that a wheel is made of.
+fn hash(path: &Path, hasher: &mut DefaultHasher) {
+    let name = path.file_name().unwrap();
+    if name == "__pycache__" {
         return;
     }
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        copy(&path, &to.join(path.file_name().unwrap()));
+    name.hash(hasher);
+    if !path.is_dir() {
+        return fs::read(path).unwrap().hash(hasher);
     }
+    let mut entries: Vec<_> = fs::read_dir(path).unwrap().map(|e| e.unwrap().path()).collect();
+    entries.sort();
+    entries.iter().for_each(|entry| hash(entry, hasher));
+}
+
+fn site_packages(venv: &Path) -> PathBuf {
+    let version = fs::read_dir(venv.join("lib")).unwrap().next().unwrap().unwrap();
+    version.path().join("site-packages")
 }

@@ -1,5 +1,5 @@
-//! Installs the servers that `manifests/mcp`, `manifests/lsp` and `manifests/mcp-breadth` run, from their lock files, into
-//! those folders.
+//! Installs the servers that `manifests/mcp`, `manifests/lsp` and `manifests/mcp-breadth` run, and what pip builds the packages
+//! of `tests/entrypoints` with, from their lock files, into those folders.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,10 @@ pub(crate) fn run() -> Result<(), Failure> {
     mcp_servers()?;
     servers("lsp")?;
     node_servers("mcp-breadth")?;
+    python_packages("tests/entrypoints", "requirements.txt", ".venv")?;
     if long() {
-        python_servers("mcp-breadth", "requirements-2025.txt", ".venv-2025")?;
-        python_servers("mcp-breadth", "requirements.txt", ".venv")?;
+        python_packages("manifests/mcp-breadth", "requirements-2025.txt", ".venv-2025")?;
+        python_packages("manifests/mcp-breadth", "requirements.txt", ".venv")?;
         warm_uvx()?;
         gopls()?;
     }
@@ -29,7 +30,7 @@ pub(crate) fn mcp_servers() -> Result<(), Failure> {
 
 fn servers(of: &str) -> Result<(), Failure> {
     node_servers(of)?;
-    python_servers(of, "requirements.txt", ".venv")
+    python_packages(&format!("manifests/{of}"), "requirements.txt", ".venv")
 }
 
 fn node_servers(of: &str) -> Result<(), Failure> {
@@ -60,10 +61,10 @@ fn node_servers(of: &str) -> Result<(), Failure> {
     install.done()
 }
 
-fn python_servers(of: &str, lock: &str, folder: &str) -> Result<(), Failure> {
+fn python_packages(of: &str, lock: &str, folder: &str) -> Result<(), Failure> {
     let help = "install Python 3.10 or later with its venv module, then run this again";
     let lacking = |found: String| {
-        let what = format!("manifests/{of} needs Python 3.10 or later with venv, and {found}");
+        let what = format!("{of} needs Python 3.10 or later with venv, and {found}");
         Failure::new(what).help(help)
     };
     let python = ask(with("python3", &["--version"]))
@@ -75,8 +76,8 @@ fn python_servers(of: &str, lock: &str, folder: &str) -> Result<(), Failure> {
     }
     let install = Installation {
         what: "pip install",
-        lock: manifests(of).join(lock),
-        folder: manifests(of).join(folder),
+        lock: root().join(of).join(lock),
+        folder: root().join(of).join(folder),
         runtime: python,
     };
     if install.is_done()? {
@@ -85,7 +86,7 @@ fn python_servers(of: &str, lock: &str, folder: &str) -> Result<(), Failure> {
     // Some distributions package these two apart, and then fail half way through.
     ask(with("python3", &["-c", "import venv, ensurepip"]))
         .ok_or_else(|| lacking("its modules venv and ensurepip are not there".into()))?;
-    println!("setup: pip install in manifests/{of}/{folder} (once; about half a minute)");
+    println!("setup: pip install in {of}/{folder} (once; about half a minute)");
     let mut venv = with("python3", &["-m", "venv", "--clear"]);
     venv.arg(&install.folder);
     run_command("python3 -m venv", venv)?;

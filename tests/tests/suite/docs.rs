@@ -3,7 +3,7 @@
 use std::fs;
 
 use outboard_tests::World;
-use outboard_tests::packages::Venv;
+use outboard_tests::packages::{Venv, can_install};
 use outboard_tests::runtimes::{bins, on_path, repository, skip};
 use outboard_tests::world::Launch;
 use serde_json::Value;
@@ -93,8 +93,8 @@ fn a_newcomer_breaks_a_plugin_and_finds_out_why() {
 
 #[test]
 fn a_package_is_found_and_called_as_its_page_shows() {
-    if !on_path("python3") {
-        return skip("docs", "python3");
+    if !can_install() {
+        return skip("docs", "pip's build backend (`cargo xtask setup`)");
     }
     let world = World::new();
     let blocks = blocks("python-entry-points.md");
@@ -102,10 +102,12 @@ fn a_package_is_found_and_called_as_its_page_shows() {
         let mut of = blocks.iter().filter(|(language, _)| language == wanted);
         of.nth(n).map(|(_, text)| text.as_str()).unwrap()
     };
-    let venv = Venv::make(&world, "manifests/.venv");
-    fs::write(venv.packages().join("demi_geo.py"), nth("python", 0)).unwrap();
-    let project = nth("toml", 0).parse::<toml::Table>().unwrap();
-    venv.announce("demi-geo", "1.0.0", project["project"]["entry-points"].as_table().unwrap());
+    let sample = |file: &str| {
+        fs::read_to_string(repository().join("plugins/platforms/demi-geo").join(file)).unwrap()
+    };
+    assert_eq!(nth("python", 0).trim(), sample("demi_geo.py").trim());
+    assert_eq!(nth("toml", 0).trim(), sample("pyproject.toml").trim());
+    Venv::make(&world, "manifests/.venv").install(&["sdk", "demi-geo"]);
     let settings = nth("sh", 0).split_once("<<'END'\n").unwrap().1;
     world.settings(settings.split_once("END\n").unwrap().0);
     let run = world.run();

@@ -5,21 +5,30 @@ mod manager;
 use std::fs;
 use std::path::Path;
 
-use outboard_tests::packages::Venv;
+use outboard_tests::packages::{Venv, can_install};
 use outboard_tests::world::toml_text;
 use outboard_tests::{World, require};
 use serde_json::{Value, json};
 
-/// The packages that are wrong, with the id that each gives and the class that its runner refuses it with.
-const WRONG: [(&str, &str, &str); 8] = [
+/// The packages that are refused, with the id that each gives and the words that its runner refuses it with.
+const REFUSED: [(&str, &str, &str); 11] = [
     ("bad-import", "import", "cannot be imported: ImportError: no codec for this machine"),
+    ("bad-object", "object", "names Platform, which demi_object does not have"),
     ("bad-function", "function", "is an object of function and no class"),
     ("bad-stranger", "stranger", "is no subclass of outboard_plugin.BasePlatform"),
     ("bad-abstract", "abstract", "does not implement handle_request and health_check"),
     ("bad-blocking", "blocking", "implements handle_request without async"),
     ("bad-twin-one", "twin", "2 entry points of the group demi.platforms are named twin"),
     ("bad-constructor", "constructor", "cannot be made: OSError: no disk"),
+    ("bad-initialize", "initialize", "does not initialize: ValueError: no key is configured"),
     ("bad-missing", "missing", "names the package demi_missing_core, which is not there"),
+    ("bad-gone", "gone", "names the package demi_gone, which is not there"),
+];
+
+/// Those that run and are not well, with what they say.
+const UNWELL: [(&str, &str, &str); 2] = [
+    ("bad-ailing", "ailing", "OSError: no route to the database"),
+    ("bad-dawdling", "dawdling", "health_check has not answered within 2 s"),
 ];
 
 /// Looks in one environment. A refused entry point is tried again at leisure: once is what is looked at here.
@@ -32,14 +41,12 @@ fn settings(world: &World, venv: &Path) {
     ));
 }
 
-fn world(packages: &[&str]) -> (World, Venv) {
-    let world = World::new();
-    let venv = Venv::make(&world, "venv");
-    for package in packages {
-        venv.install(package);
-    }
-    settings(&world, venv.folder());
-    (world, venv)
+/// An environment with the SDK and some packages, which the world's supervisor looks in.
+fn environment<'w>(world: &'w World, packages: &[&str]) -> Venv<'w> {
+    let venv = Venv::make(world, "venv");
+    venv.install(&[&["sdk"], packages].concat());
+    settings(world, venv.folder());
+    venv
 }
 
 fn rows(found: &Value) -> Vec<String> {
@@ -60,8 +67,9 @@ fn rows(found: &Value) -> Vec<String> {
 
 #[test]
 fn a_listing_reads_metadata_and_imports_nothing() {
-    require!("python3");
-    let (world, venv) = world(&["demi-geo", "demi-mail", "bad-twin-one", "bad-twin-two"]);
+    require!(can_install(), "pip's build backend (`cargo xtask setup`)");
+    let world = World::new();
+    let venv = environment(&world, &["demi-geo", "demi-mail", "bad-twin-one", "bad-twin-two"]);
     // What is imported at all leaves its mark.
     let mark = world.folder().join("imported");
     let code = format!("open({:?}, 'w')\n", mark.display().to_string());
@@ -88,19 +96,24 @@ fn a_listing_reads_metadata_and_imports_nothing() {
 
 #[test]
 fn what_is_found_runs_is_called_and_says_how_it_is() {
-    require!("python3");
-    let (world, _venv) = world(&["demi-geo", "demi-mail"]);
+    require!(can_install(), "pip's build backend (`cargo xtask setup`)");
+    let world = World::new();
+    let _venv = environment(&world, &["demi-geo", "demi-mail"]);
     // A file of the same name completes what is found.
-    world.manifest("mail", "[config]\nserver = \"mail.example\"\n");
+    let spool = world.folder().join("spool");
+    fs::create_dir(&spool).unwrap();
+    let configured = format!("[config]\nspool = {}\n", toml_text(&spool.display().to_string()));
+    world.manifest("mail", &configured);
     world.manifest("geo", "[restart]\nbackoff = { initial = \"10ms\" }\n");
     let run = world.run();
     run.active("geo");
     run.active("mail");
 
     let located = run.call("geo", "locate", &json!({"ip": "192.0.2.1"})).unwrap();
-    assert_eq!(located, json!({"ip": "192.0.2.1", "country": "PL", "units": "metric"}));
-    let called = run.cli(&["call", "mail", "send", "{\"to\": \"ada\"}"]).code(0);
-    assert_eq!(called.json(), json!({"to": "ada", "sent": 1}));
+    assert_eq!(located, json!({"ip": "192.0.2.1", "country": "PL"}));
+    let called = run.cli(&["call", "mail", "send", "{\"to\": \"ada\", \"text\": \"hi\"}"]).code(0);
+    assert_eq!(called.json(), json!({"to": "ada", "number": 1}));
+    assert_eq!(fs::read_to_string(spool.join("1.eml")).unwrap().lines().last(), Some("hi"));
     let unknown = run.cli(&["call", "geo", "teleport"]).code(1);
     assert!(unknown.stderr.contains("no method teleport"), "{unknown:?}");
 
@@ -125,42 +138,44 @@ fn what_is_found_runs_is_called_and_says_how_it_is() {
     assert!(status.contains("demi-geo 1.0.0"), "{status}");
 
     // health_check feeds the health rules.
-    let feel = |status: &str| {
-        let feeling = json!({"status": status, "message": "cache cold"});
-        run.call("geo", "feel", &feeling).unwrap();
-        let health = run.cli(&["health", "geo", "--json"]).code(0).json();
+    let probe = || {
+        let health = run.cli(&["health", "mail", "--json"]).code(0).json();
         health["plugins"][0]["health"].clone()
     };
-    let health = feel("unhealthy");
-    assert_eq!((&health["status"], &health["message"]), (&json!("degraded"), &json!("cache cold")));
-    run.state("geo", "degraded");
-    assert_eq!(feel("healthy")["status"], "ok");
-    let whole = run.call("geo", "platform/health", &json!({})).unwrap();
-    assert_eq!(
-        (&whole["status"], &whole["details"]),
-        (&json!("healthy"), &json!({"cache": "cold"}))
-    );
+    assert_eq!(probe()["status"], "ok");
+    let away = world.folder().join("away");
+    fs::rename(&spool, &away).unwrap();
+    let health = probe();
+    let said = format!("{} is no folder", spool.display());
+    assert_eq!((&health["status"], &health["message"]), (&json!("degraded"), &json!(said)));
+    run.state("mail", "degraded");
+    let whole = run.call("mail", "platform/health", &json!({})).unwrap();
+    assert_eq!((&whole["status"], &whole["details"]), (&json!("unhealthy"), &json!({"sent": 1})));
+    fs::rename(&away, &spool).unwrap();
+    assert_eq!(probe()["status"], "ok");
 
     // A crash is a crash of that process, and it comes back.
     let before = run.plugin("mail");
-    run.call("geo", "die", &json!({})).unwrap_err();
+    world.witness().signal(run.plugin_pid("geo"), libc::SIGKILL);
     run.active_above("geo", 1);
     assert_eq!(run.plugin("mail")["pid"], before["pid"]);
 
     // Its shutdown is called at the end of it.
-    run.cli(&["stop", "geo"]).code(0);
-    run.log_line("geo", |text| text == "geo says goodbye");
+    run.cli(&["stop", "mail"]).code(0);
+    run.log_line("mail", |text| text.contains("1 mails were sent"));
 }
 
 #[test]
 fn what_is_wrong_is_a_row_with_its_reason_and_harms_nobody() {
-    require!("python3");
-    let mut packages: Vec<&str> = WRONG.iter().map(|(package, ..)| *package).collect();
-    packages.extend(["bad-twin-two", "demi-geo"]);
-    let (world, _venv) = world(&packages);
+    require!(can_install(), "pip's build backend (`cargo xtask setup`)");
+    let world = World::new();
+    let mut packages = vec!["bad-twin-two", "demi-geo"];
+    packages.extend(REFUSED.iter().chain(&UNWELL).map(|(package, ..)| *package));
+    let venv = environment(&world, &packages);
+    fs::remove_file(venv.packages().join("demi_gone.py")).unwrap();
     let run = world.run();
     run.active("geo");
-    for (_, id, words) in WRONG {
+    for (_, id, words) in REFUSED {
         let failure = run.failure(id);
         assert_eq!(failure.text("class"), "handshake", "{id}: {failure:?}");
         run.state(id, "backoff");
@@ -171,8 +186,14 @@ fn what_is_wrong_is_a_row_with_its_reason_and_harms_nobody() {
         let why = run.cli(&["why", id]).code(0).stdout;
         assert!(why.contains(words.split(':').next().unwrap()), "{id}: {why}");
     }
+    for (_, id, words) in UNWELL {
+        run.state(id, "degraded");
+        let row = run.plugin(id);
+        assert_eq!(row["health"]["message"], words, "{id}: {row}");
+        assert_eq!(run.call(id, "any", &json!({"n": 1})).unwrap(), json!({"n": 1}));
+    }
     let found = run.cli(&["discover"]).code(0).stdout;
-    for (_, id, words) in WRONG {
+    for (_, id, words) in REFUSED {
         assert!(found.lines().any(|line| line.starts_with(id) && line.contains(words)), "{found}");
     }
     // All of them were tried and the good one never noticed.
@@ -182,15 +203,16 @@ fn what_is_wrong_is_a_row_with_its_reason_and_harms_nobody() {
 
 #[test]
 fn an_upgraded_package_is_seen_by_a_plan_and_swapped_by_a_reload() {
-    require!("python3");
-    let (world, venv) = world(&["demi-geo", "demi-mail"]);
+    require!(can_install(), "pip's build backend (`cargo xtask setup`)");
+    let world = World::new();
+    let venv = environment(&world, &["demi-geo", "demi-mail"]);
     let run = world.run();
     run.active("geo");
     run.state("mail", "degraded");
     let quiet = run.cli(&["reload", "--plan", "--json"]).code(0).json();
     assert_eq!(quiet["plan"]["steps"], json!([]));
 
-    venv.install("demi-geo-next");
+    venv.install(&["demi-geo-next"]);
     let drift = run.status();
     assert_eq!(drift["drift"], json!(["outboard.toml#geo"]), "an installation is noticed");
     let planned = run.cli(&["reload", "--plan"]).code(0).stdout;
@@ -216,13 +238,16 @@ fn an_upgraded_package_is_seen_by_a_plan_and_swapped_by_a_reload() {
     assert_eq!(run.status()["drift"], json!([]));
 
     // The same by hand, for one plugin.
-    venv.install("demi-geo");
+    venv.install(&["demi-geo"]);
     run.cli(&["swap", "geo"]).code(0);
     assert_eq!(run.plugin("geo")["entry_point"]["version"], "1.0.0");
 
     // What is uninstalled goes, and what is new comes.
     venv.uninstall("demi-mail");
-    venv.install("bad-function");
+    run.cli(&["restart", "mail"]).code(6);
+    let failure = run.failure("mail");
+    assert!(failure.text("message").contains("no package has an entry point mail"), "{failure:?}");
+    venv.install(&["bad-function"]);
     run.cli(&["reload"]);
     let rows = run.status();
     let mut ids: Vec<_> =
@@ -233,8 +258,9 @@ fn an_upgraded_package_is_seen_by_a_plan_and_swapped_by_a_reload() {
 
 #[test]
 fn an_environment_that_is_broken_is_said_with_its_place_and_changes_nothing_else() {
-    require!("python3");
-    let (world, venv) = world(&["demi-geo"]);
+    require!(can_install(), "pip's build backend (`cargo xtask setup`)");
+    let world = World::new();
+    let venv = environment(&world, &["demi-geo"]);
     world.chaos("other", "serve");
     let away = world.folder().join("away");
     fs::rename(venv.folder(), &away).unwrap();
@@ -277,9 +303,10 @@ fn an_environment_that_is_broken_is_said_with_its_place_and_changes_nothing_else
 
 #[test]
 fn an_environment_without_the_sdk_says_what_to_install() {
-    require!("python3");
-    let (world, venv) = world(&["demi-geo"]);
-    fs::remove_file(venv.packages().join("outboard.pth")).unwrap();
+    require!(can_install(), "pip's build backend (`cargo xtask setup`)");
+    let world = World::new();
+    let venv = environment(&world, &["demi-geo"]);
+    venv.uninstall("outboard-plugin");
     let folder = world.manifests().display().to_string();
     let found = world.cli(&["discover", &folder]).code(2).stdout;
     assert!(found.contains("outboard-plugin is not installed in"), "{found}");

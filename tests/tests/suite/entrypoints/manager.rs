@@ -1,15 +1,17 @@
 //! The conductor's side: `PluginManager`, over a real supervisor that it starts, and over one that runs.
 
-use outboard_tests::require;
+use outboard_tests::packages::can_install;
 use outboard_tests::runtimes::bin;
+use outboard_tests::{World, require};
 
-use super::world;
+use super::environment;
 
 /// Its five, on a supervisor of its own; then its looks, on one that runs already.
 #[test]
 fn a_conductor_manages_plugins_from_python() {
-    require!("python3");
-    let (world, venv) = world(&["demi-geo", "demi-mail", "bad-constructor"]);
+    require!(can_install(), "pip's build backend (`cargo xtask setup`)");
+    let world = World::new();
+    let venv = environment(&world, &["demi-geo", "demi-mail", "bad-constructor"]);
     let script = outboard_tests::runtimes::repository().join("tests/entrypoints/conductor.py");
     let python = venv.python().display().to_string();
     let begin = |how: &[&str]| {

@@ -1,0 +1,1 @@
+"""Puts mails into a folder, from which a mail server takes them."""

@@ -1,0 +1,15 @@
+from outboard_plugin import BasePlatform, PluginHealth
+
+
+class Refuses(BasePlatform):
+    async def initialize(self, config):
+        raise ValueError("no key is configured")
+
+    async def health_check(self):
+        return PluginHealth("healthy")
+
+    async def handle_request(self, method, params):
+        return params
+
+    async def shutdown(self):
+        pass

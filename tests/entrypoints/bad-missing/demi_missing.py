@@ -1,0 +1,1 @@
+"""Half of it: the other half is in demi_missing_core, which nobody installs."""
