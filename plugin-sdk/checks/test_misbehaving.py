@@ -11,60 +11,15 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 import unittest
-from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from supervised import LONG, OUTBOARD, ROOT, Supervised
+
 PAGE = ROOT / "docs" / "plugins.md"
-COMMANDS: dict[str, Any] = json.loads(os.environ.get("CHECK_PLUGINS", "{}"))
-OUTBOARD = os.environ.get("OUTBOARD", "outboard")
 TITLES = {"rust": "Rust", "python": "Python", "typescript": "TypeScript", "go": "Go"}
 
-#: Seconds; generous, it only keeps what is broken from hanging.
-LONG = 60
 
-
-class Misbehaving(unittest.TestCase):
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-        self.env = {**os.environ, "OUTBOARD_STATE_DIR": str(self.folder / "state"), "NO_COLOR": "1"}
-        manifests = self.folder / "manifests"
-        manifests.mkdir()
-        for language, both in COMMANDS.items():
-            # Paths are those of plugin-sdk.
-            argv = [
-                str(ROOT / "plugin-sdk" / word) if "/" in word and not word.startswith("/") else word
-                for word in both["checked"]
-            ]
-            source = json.dumps(str(ROOT / "plugin-sdk/python/src"))
-            (manifests / f"{language}.toml").write_text(
-                f"[process]\ncommand = {json.dumps(argv)}\nenv = {{ PYTHONPATH = {source} }}\n"
-            )
-        self.supervisor = subprocess.Popen(
-            [OUTBOARD, "run", str(manifests), "--output", "json"],
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-        )
-        self.addCleanup(self.end)
-        active: set[str] = set()
-        assert self.supervisor.stdout
-        for line in self.supervisor.stdout:
-            event = json.loads(line)
-            if event["event"] == "plugin.state" and event["to"] == "active":
-                active.add(event["plugin"])
-            if active == COMMANDS.keys():
-                return
-        self.fail("the supervisor ended")
-
-    def end(self) -> None:
-        self.supervisor.terminate()
-        self.supervisor.communicate(timeout=LONG)
-
+class Misbehaving(Supervised):
     def start(self, language: str, method: str, *more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [OUTBOARD, "call", language, method, "{}", *more],

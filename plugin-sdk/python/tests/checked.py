@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from outboard_plugin import Call, Plugin
+from outboard_plugin import Call, Event, Plugin, PluginError
 
 plugin = Plugin("checked", "1.0.0")
 plugin.method("echo", lambda params: params)
@@ -53,6 +53,25 @@ async def count(params: dict[str, int], call: Call) -> int:
         call.progress(done + 1, params["to"])
         await asyncio.sleep(0)
     return params.get("to", 0)
+
+
+@plugin.on_event("checked.*")
+def heard(event: Event) -> None:
+    plugin.host.log("info", "heard", topic=event.topic)
+
+
+@plugin.method
+async def talks(params: dict[str, str], call: Call) -> int:
+    """Says everything that a plugin can say to its host."""
+    call.host.status("busy", "talking", expected=1)
+    call.host.publish_nowait("checked.whispered")
+    await call.host.info()
+    await call.host.call(params["to"], "echo", {"a": 1})
+    try:
+        await call.host.call(params["to"], "forbidden")
+    except PluginError:
+        call.host.status("ready")
+    return await call.host.publish("checked.said", {"n": 1})
 
 
 plugin.run()

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use outboard_plugin::{About, Call, Error, Plugin, Raw, Value};
+use outboard_plugin::{
+    About, Call, Error, Event, Host, Level, Plugin, Raw, State, Status, Value, json,
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -35,6 +37,26 @@ fn fails(_: Value, _: &Call) -> Result<(), Error> {
     panic!("on purpose")
 }
 
+/// Says everything that a plugin can say to its host.
+fn talks(params: Value, call: &Call) -> Result<u64, Error> {
+    let to = params["to"].as_str().unwrap_or_default();
+    let busy = Status::new(State::Busy).because("talking").expected(Duration::from_secs(1));
+    call.host().status(&busy);
+    call.host().publish_now("checked.whispered", &())?;
+    call.host().info()?;
+    call.call::<Value>(to, "echo", &json!({"a": 1}))?;
+    if call.call::<Value>(to, "forbidden", &()).is_err() {
+        call.host().status(&Status::new(State::Ready));
+    }
+    call.publish("checked.said", &json!({"n": 1}))
+}
+
+fn heard(event: &Event, host: &Host) -> Result<(), Error> {
+    let fields = [("topic".to_owned(), json!(event.topic))];
+    host.log_fields(Level::Info, "heard", fields.into_iter().collect());
+    Ok(())
+}
+
 /// Takes no notice of anything.
 fn deaf(_: Value, _: &Call) -> Result<(), Error> {
     loop {
@@ -52,6 +74,8 @@ fn main() -> std::process::ExitCode {
         .method("prints", prints)
         .method("fails", fails)
         .method("deaf", deaf)
+        .method("talks", talks)
+        .subscribe("checked.*", heard)
         .on_config(|_: Value| Ok(()))
         .on_drain(|| ())
         .on_shutdown(|| println!("farewell"))

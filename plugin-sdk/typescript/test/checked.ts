@@ -30,6 +30,15 @@ await new Plugin("checked", "1.0.0")
     }
     return to;
   })
+  .method("talks", async ({ to }, { host }) => {
+    host.status("busy", "talking", { expectedMs: 1000 });
+    host.publishNow("checked.whispered");
+    await host.info();
+    await host.call(to, "echo", { a: 1 });
+    await host.call(to, "forbidden").catch(() => host.status("ready"));
+    return host.publish("checked.said", { n: 1 });
+  })
+  .onEvent("checked.*", ({ topic }, host) => host.log("info", "heard", { topic }))
   .onConfig(() => undefined)
   .onDrain(() => undefined)
   .onShutdown(() => console.log("farewell"))
