@@ -1,6 +1,9 @@
 //! What may be typed. One tree gives parsing and help.
 
+mod discover;
+mod import;
 mod new;
+mod run;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,13 +11,10 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use outboard_conformance::Id;
 
-mod discover;
-mod import;
-
 pub(super) use discover::DiscoverArgs;
 pub(super) use import::ImportArgs;
-
 pub(super) use new::{Lang, NewArgs};
+pub(super) use run::{Output, RunArgs};
 
 use super::span::{Since, parse_since, parse_span};
 use crate::control::{api, upgrade};
@@ -94,64 +94,6 @@ pub(super) enum Verb {
     /// Says whether this build can go on with the state on standard input; asked by a running supervisor
     #[command(name = upgrade::VERB, hide = true)]
     RehearseUpgrade,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(super) struct RunArgs {
-    /// Folders of manifests, and single manifests
-    #[arg(required = true, value_name = "DIR")]
-    pub(super) sources: Vec<PathBuf>,
-
-    /// Stop again once all are active, and exit 0; exit 6 when one fails
-    #[arg(long)]
-    pub(super) once_active: bool,
-
-    /// How long --once-active waits
-    #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "2m", requires = "once_active")]
-    pub(super) timeout: Duration,
-
-    /// Start nothing when anything is wrong with any manifest
-    #[arg(long)]
-    pub(super) strict: bool,
-
-    /// What is printed; auto is pretty on a terminal and plain elsewhere
-    #[arg(long, value_enum, default_value_t = Output::Auto)]
-    pub(super) output: Output,
-
-    /// Leave out what plugins say: only what happens to them is printed
-    #[arg(long)]
-    pub(super) no_plugin_logs: bool,
-
-    /// Read the manifests again whenever one of them changes
-    #[arg(long)]
-    pub(super) watch: bool,
-
-    /// How long the end may take at most; every step of every stop shrinks to fit [default: shutdown_cap]
-    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
-    pub(super) shutdown_timeout: Option<Duration>,
-
-    /// End once no client has been attached for so long
-    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
-    pub(super) linger: Option<Duration>,
-
-    /// Shut down when standard input ends: for a program that starts it and must not leave it behind
-    #[arg(long)]
-    pub(super) exit_on_eof: bool,
-
-    /// Leave the session of whoever starts it
-    #[arg(long, hide = true)]
-    pub(super) background: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    Auto,
-    /// A line for each change, for people
-    Pretty,
-    /// A line for each event, time and level first
-    Plain,
-    /// JSON lines
-    Json,
 }
 
 #[derive(Debug, ClapArgs)]
