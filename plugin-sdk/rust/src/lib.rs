@@ -42,6 +42,8 @@ mod signal;
 mod status;
 mod stdio;
 pub mod testing;
+#[cfg(test)]
+mod vectors;
 
 pub use call::Call;
 pub use error::Error;

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use outboard_wire::Framer;
+use outboard_wire::{Framer, Item};
 
 use crate::plugin::Plugin;
 use crate::session::Session;
@@ -28,7 +28,7 @@ pub(crate) enum Ended {
 pub(crate) fn serve(plugin: Plugin, mut input: impl Read) -> Ended {
     let host = plugin.host.clone();
     let mut session = Session::new(plugin);
-    let ended = read(&mut session, &mut input);
+    let ended = read(Framer::newline(LARGEST), &mut input, &mut session);
     // No answer comes any more, so nobody waits for one.
     host.detach();
     session.finish(LAST_ANSWERS, LAST_WORDS);
@@ -36,17 +36,25 @@ pub(crate) fn serve(plugin: Plugin, mut input: impl Read) -> Ended {
     ended
 }
 
-fn read(session: &mut Session, input: &mut impl Read) -> Ended {
-    let mut framer = Framer::newline(LARGEST);
+/// Who takes what was read.
+pub(crate) trait Taker {
+    fn take(&mut self, item: Item<'_>);
+
+    /// Whether nothing more is wanted.
+    fn has_exited(&self) -> bool;
+}
+
+/// Reads to the end. What stands there without its line feed is no frame, and is dropped.
+pub(crate) fn read(mut framer: Framer, input: &mut impl Read, taker: &mut impl Taker) -> Ended {
     let mut buffer = vec![0; 64 << 10];
     loop {
         match input.read(&mut buffer) {
             Ok(0) => return Ended::EndOfInput,
-            Ok(count) => framer.feed(&buffer[..count], &mut |item| session.take(item)),
+            Ok(count) => framer.feed(&buffer[..count], &mut |item| taker.take(item)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Ended::Unreadable(error),
         }
-        if session.has_exited() {
+        if taker.has_exited() {
             return Ended::Exit;
         }
     }

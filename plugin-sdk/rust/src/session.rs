@@ -17,6 +17,7 @@ use crate::host::lock;
 use crate::meta::Meta;
 use crate::plugin::Plugin;
 use crate::pool::Pool;
+use crate::serve::Taker;
 use crate::signal::{CancelToken, Why, now};
 use crate::status::Level;
 
@@ -69,26 +70,8 @@ pub(crate) struct Shared {
     missed: AtomicU64,
 }
 
-impl Session {
-    pub(crate) fn new(plugin: Plugin) -> Self {
-        let shared = Shared {
-            phase: Mutex::new(Phase::New),
-            calls: Pool::new("call", plugin.concurrency.get().into(), WAITING),
-            hooks: Pool::new("hooks", 1, WAITING),
-            events: Pool::new("events", 1, events::WAITING),
-            held: Mutex::default(),
-            tokens: Mutex::default(),
-            missed: AtomicU64::new(0),
-            plugin,
-        };
-        Self { shared: Arc::new(shared), junk_said: false }
-    }
-
-    pub(crate) fn has_exited(&self) -> bool {
-        *lock(&self.shared.phase) == Phase::Exited
-    }
-
-    pub(crate) fn take(&mut self, item: Item<'_>) {
+impl Taker for Session {
+    fn take(&mut self, item: Item<'_>) {
         if self.has_exited() {
             return;
         }
@@ -109,6 +92,26 @@ impl Session {
             }
             Item::Tail { .. } => {}
         }
+    }
+
+    fn has_exited(&self) -> bool {
+        *lock(&self.shared.phase) == Phase::Exited
+    }
+}
+
+impl Session {
+    pub(crate) fn new(plugin: Plugin) -> Self {
+        let shared = Shared {
+            phase: Mutex::new(Phase::New),
+            calls: Pool::new("call", plugin.concurrency.get().into(), WAITING),
+            hooks: Pool::new("hooks", 1, WAITING),
+            events: Pool::new("events", 1, events::WAITING),
+            held: Mutex::default(),
+            tokens: Mutex::default(),
+            missed: AtomicU64::new(0),
+            plugin,
+        };
+        Self { shared: Arc::new(shared), junk_said: false }
     }
 
     fn message(&mut self, message: Message<'_>) {
