@@ -72,9 +72,7 @@ impl Trouble {
             trouble = trouble.cause(format!("stderr: {line}"));
         }
         match (exit, details.nearest) {
-            (Exit::UnknownPlugin, Some(near)) => {
-                trouble.help(format!("did you mean `{near}`? outboard call {near} …"))
-            }
+            (Exit::UnknownPlugin, Some(near)) => trouble.help(format!("outboard call {near} …")),
             (Exit::UnknownPlugin, None) => trouble.help("outboard list"),
             (Exit::Unavailable, _) => trouble.help(format!("outboard why {plugin}")),
             (Exit::PluginError, Some(near)) => trouble.help(format!("did you mean `{near}`?")),

@@ -25,7 +25,7 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
             "" => text("to").to_owned(),
             reason => format!("{}: {reason}", text("to")),
         },
-        "plugin.opened" => format!("opened: {}", text("protocol")),
+        "plugin.opened" => format!("opened: protocol {}", text("protocol")),
         "plugin.exited" => format!("ended: {}", exit(record.fields.get("exit"))),
         "plugin.failure" => format!("failure {}: {}", text("class"), text("message")),
         "plugin.swept" => format!("{} of its processes outlived it and were killed", number("n")),
@@ -50,7 +50,10 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
         },
         "stop.rung" => format!("stop: {}, within {}", text("rung"), millis(number("within_ms"))),
         "wire.junk" => {
-            let said = format!("{} lines on stdout that are no message", number("lines"));
+            let said = match number("lines") {
+                1 => "a line on stdout that is no message".to_owned(),
+                lines => format!("{lines} lines on stdout that are no messages"),
+            };
             match record.fields.get("writers").and_then(Value::as_array) {
                 Some(pids) => format!("{said}; {}", writers(pids)),
                 None => said,

@@ -48,6 +48,16 @@ fn a_call_says_itself_whether_it_waits() {
 }
 
 #[test]
+fn a_call_by_hand_that_brings_no_deadline_has_the_manifests() {
+    let world = World::new();
+    world.chaos_with("geo", "on take { at took }\nserve", "[calls]\ndeadline = \"100ms\"");
+    let run = world.run();
+    run.active("geo");
+    let late = run.cli(&["call", "geo", "take"]).code(5);
+    assert!(late.stderr.contains("did not answer in time"), "{late:?}");
+}
+
+#[test]
 fn what_may_be_made_twice_by_the_opening_or_by_a_key_is_made_again_once() {
     let world = World::new();
     let opening = opens_with(

@@ -48,12 +48,15 @@ fn is_born_well(lang: &str, expected: &Value) {
         assert!(!text.contains("{{"), "{file}: {text}");
     }
     let mut next = written["next"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
-    for line in next.by_ref().take_while(|line| *line != format!("outboard run {name}")) {
-        builds(&world, line);
+    for line in next.by_ref().take_while(|line| *line != format!("outboard run --watch {name}")) {
+        match line.strip_prefix("outboard conformance ") {
+            Some(manifest) => keeps_to_the_rules(&world, &world.folder().join(manifest)),
+            None => builds(&world, line),
+        }
     }
     world.cli(&["check", folder.to_str().unwrap()]).code(0);
-    keeps_to_the_rules(&world, &folder.join(format!("{name}.toml")));
-    let run = world.launch(&Launch { sources: Some(vec![folder]), ..Launch::default() });
+    let watched = Launch { sources: Some(vec![folder]), args: &["--watch"], ..Launch::default() };
+    let run = world.launch(&watched);
     run.active(&name);
     run.socket("attach.sock");
     let output = type_in(&world, next.next().unwrap()).code(0);
@@ -64,6 +67,19 @@ fn is_born_well(lang: &str, expected: &Value) {
 #[test]
 fn a_plugin_in_sh_is_born_well() {
     is_born_well("sh", &json!({ "text": "hello" }));
+}
+
+/// The same plugin, once as an example and once to begin with: what is mended in one is mended in the other.
+#[test]
+fn the_plugin_in_sh_that_is_written_is_the_example() {
+    let example = fs::read_to_string(repository().join("plugins/shell/echo.sh")).unwrap();
+    let world = World::new();
+    world.cli(&["new", "--lang", "sh", "born"]).code(0);
+    let written = fs::read_to_string(world.folder().join("born/plugin.sh")).unwrap();
+    let code = |text: &str| text[text.find("reply() {").unwrap()..].to_owned();
+    let example = code(&example)
+        .replace(r#""name":"echo-shell","version":"1.0.0""#, r#""name":"born","version":"0.1.0""#);
+    assert_eq!(code(&written), example);
 }
 
 #[test]
@@ -110,6 +126,7 @@ fn what_is_there_and_what_cannot_be_a_name_is_refused() {
     assert_eq!(fs::read_dir(world.folder().join("taken")).unwrap().count(), 0);
     let bad = world.cli(&["new", "--lang", "sh", "../out"]).code(2);
     assert!(bad.stderr.contains("cannot be the name"), "{}", bad.stderr);
+    assert!(bad.stderr.contains("help: outboard new --lang sh out"), "{}", bad.stderr);
     let nowhere = world.cli(&["new", "--lang", "go", "--sdk", "/nowhere", "lost"]).code(2);
     assert!(nowhere.stderr.contains("no SDK for go in /nowhere"), "{}", nowhere.stderr);
     assert!(!world.folder().join("lost").exists());

@@ -33,7 +33,7 @@ pub(in crate::cli) struct RunArgs {
     #[arg(long)]
     pub(in crate::cli) no_plugin_logs: bool,
 
-    /// Read the manifests again whenever one of them changes
+    /// Read the manifests again whenever one of them, or a program or script that it names, changes
     #[arg(long)]
     pub(in crate::cli) watch: bool,
 

@@ -9,7 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::render::change::{Asked, ChangeScreen};
 use crate::cli::render::{Screen, plan};
 use crate::cli::trouble::Trouble;
-use crate::control::api::{Action, Change, Reload, Reloading, SCHEMA};
+use crate::control::api::{Action, Change, End, Reload, Reloading, SCHEMA};
 use crate::control::{ClientError, ControlClient};
 
 pub(super) async fn run(args: &ReloadArgs, dir: &Path, screen: &mut Screen) -> Ended {
@@ -69,12 +69,26 @@ async fn apply(
     let outcome = watched(client, &mut shown, screen, work).await?;
     let Some(reloaded) = answer else { return Err(ClientError::Lost) };
     shown.finish_quietly(screen, &outcome);
+    for id in rolled_back(&reloaded) {
+        let then = "the version before it serves on; once it is mended: outboard reload";
+        screen.line(&format!("{id}: {then}"));
+    }
     if reloaded.revision == reloaded.plan.revision {
         plan::unchanged(screen, &reloaded.plan);
     } else {
         screen.line(&format!("revision {} is in force", reloaded.revision));
     }
     Ok(reloaded)
+}
+
+/// Those whose new version failed while the old one went on.
+fn rolled_back(answer: &Reload) -> impl Iterator<Item = &str> {
+    let swaps = answer.plan.steps.iter().filter(|step| step.action == Action::Swap);
+    let failed = |id: &str| {
+        let mut outcomes = answer.outcomes.iter();
+        outcomes.any(|outcome| outcome.plugin == id && outcome.end == End::Failed)
+    };
+    swaps.map(|step| &*step.plugin).filter(move |id| failed(id))
 }
 
 fn change(answer: &Reload) -> Change {

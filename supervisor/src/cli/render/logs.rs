@@ -19,12 +19,15 @@ pub(in crate::cli) fn line(screen: &mut Screen, line: &LogLine) {
         (Source::Host, _) => Tone::Faint,
         _ => Tone::Plain,
     };
-    screen.toned(
-        &before,
-        tone,
-        &pad(line.source.word(), 5),
-        &format!(" {level}{}{}", visible(&line.text), junk(line.source)),
-    );
+    // A message may have lines of its own, a traceback for one. They stand below it, where no line of ours begins.
+    let mut lines = line.text.trim_end_matches('\n').split('\n');
+    let first = visible(lines.next().unwrap_or_default());
+    let source = pad(line.source.word(), 5);
+    let below = " ".repeat(before.chars().count() + source.chars().count() + 1);
+    screen.toned(&before, tone, &source, &format!(" {level}{first}{}", junk(line.source)));
+    for more in lines {
+        screen.line(&format!("{below}{}", visible(more)));
+    }
 }
 
 /// Whoever wrote it took it for a log line: it is told that it is not where it belongs.

@@ -384,6 +384,7 @@ fn logs_have_four_sources_and_one_clock() {
             line(0, "github", LogSource::Host, None, "spawned pid 8841"),
             line(522, "github", LogSource::Err, None, "npm warn exec the package was not found"),
             line(1_884, "github", LogSource::Log, Some("info"), "token accepted, scope repo"),
+            line(2_000, "github", LogSource::Log, Some("error"), "failed\n  at a\x1b[0m\n  at b\n"),
             line(3_832, "github", LogSource::Out, None, "[INFO] ready \x1b[0m"),
         ] {
             logs::line(screen, &convert::log_line(&record));

@@ -111,6 +111,10 @@ pub(in crate::cli) fn verdict(plugin: &Plugin, dossier: &Dossier) -> String {
         }
         (State::Failed, None) => format!(": {text}. It stays down until it is started."),
         (State::Backoff, Some(ms)) => format!(": {text}. It starts again in {}.", millis(ms)),
+        (State::Active | State::Degraded, _) if rolled_back(plugin, dossier) => {
+            let (serves, tried) = (plugin.generation, dossier.failure.generation);
+            format!(", generation {serves}. Generation {tried} was to follow, and failed: {text}.")
+        }
         (State::Active | State::Degraded, _) => {
             format!(" again, generation {}. Its last failure: {text}.", plugin.generation)
         }
@@ -366,12 +370,21 @@ fn advice(plugin: &Plugin, dossier: &Dossier) -> String {
         },
     };
     match plugin.state {
+        State::Active | State::Degraded if rolled_back(plugin, dossier) => {
+            "mend the new version, then: outboard reload".to_owned()
+        }
         State::Active | State::Degraded => {
             format!("nothing; what it says since: outboard logs {id}")
         }
         State::Backoff | State::Starting | State::Loaded => format!("outboard logs {id} -f"),
         _ => format!("{mended}outboard restart {id}"),
     }
+}
+
+/// What failed was the version after the one that serves.
+fn rolled_back(plugin: &Plugin, dossier: &Dossier) -> bool {
+    plugin.generation < dossier.failure.generation
+        && dossier.timeline.iter().any(|event| event.event == "swap.rolled_back")
 }
 
 /// Whom the last words miss: `127.0.0.1:5432` of `connect ECONNREFUSED 127.0.0.1:5432`.

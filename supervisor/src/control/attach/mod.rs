@@ -409,7 +409,8 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
     client.answer(&id, Ok(&result.to_string()));
     let deadline = match attach.deadline_ms {
         Some(ms) => Some(Duration::from_millis(ms)),
-        None => manifest.calls.attach_deadline,
+        None if shares => manifest.calls.attach_deadline,
+        None => Some(manifest.calls.deadline),
     };
     let while_restarting = attach.while_restarting.map(|wish| match wish {
         Wish::Fail => WhileRestarting::Fail,

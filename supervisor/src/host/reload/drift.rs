@@ -1,4 +1,5 @@
-//! What lies on the disk and is not in force: looked at when somebody asks, and again only once a file has moved.
+//! What lies on the disk and is not in force: looked at when somebody asks, and again only once a file has moved, be it a
+//! manifest or what a plugin runs.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use outboard_core::PluginId;
 
-use super::{ReloadError, ReloadRequest};
+use super::{Difference, ReloadError, ReloadRequest, Step};
 use crate::host::by::{By, Via};
 use crate::host::supervisor::Supervisor;
 
@@ -31,7 +32,9 @@ impl Supervisor {
     /// What lies on the disk and is not in force. Costs a look at each file, and reading them when one has moved.
     pub async fn drift(&self) -> Drift {
         let (sources, environments) = (self.shared.sources.clone(), self.environments());
-        let look = tokio::task::spawn_blocking(move || look(&sources, &environments)).await;
+        let programs = self.programs();
+        let look = move || look(&sources, &environments, &programs);
+        let look = tokio::task::spawn_blocking(look).await;
         let Ok(look) = look else { return Drift::default() };
         let now = (self.shared.revision(), look);
         {
@@ -53,13 +56,40 @@ impl Supervisor {
         points.map(|point| point.environment.into()).collect()
     }
 
+    /// What runs, and what interpreters run.
+    fn programs(&self) -> BTreeSet<PathBuf> {
+        let plugins = self.shared.plugins.read().expect("nothing panics while it holds this");
+        let mut programs = BTreeSet::new();
+        for slot in plugins.values() {
+            let told = slot.told();
+            let files = told.shown.ran.iter().flat_map(|ran| ran.files());
+            programs.extend(files.map(|(_, file)| file.to_owned()));
+        }
+        programs
+    }
+
+    /// The files that a step of a plan is about: its manifest, or the program alone where only that is another.
+    fn files_of(&self, step: &Step) -> Vec<String> {
+        let slot = self.shared.slot(&step.id);
+        let ran = slot.and_then(|slot| slot.told().shown.ran.clone());
+        let file = |change: &Difference| {
+            let (_, file) = ran.as_ref()?.files().find(|(what, _)| *what == &*change.key)?;
+            name(file)
+        };
+        let programs: Option<Vec<_>> = step.changes.iter().map(file).collect();
+        match programs.filter(|programs| !programs.is_empty()) {
+            Some(programs) => programs,
+            None => name(&step.manifest).into_iter().collect(),
+        }
+    }
+
     async fn read_drift(&self) -> Drift {
         let request = ReloadRequest { apply: false, ..ReloadRequest::apply(By::own(Via::Api)) };
         let mut drift = Drift::default();
         match self.reload(request).await {
             Ok(planned) => {
                 for step in planned.plan.steps {
-                    drift.files.extend(name(&step.manifest));
+                    drift.files.extend(self.files_of(&step));
                     drift.plugins.insert(step.id);
                 }
                 if !planned.plan.settings.is_empty() {
@@ -82,7 +112,11 @@ impl Supervisor {
 
 /// Names, sizes and times of all that a reload would read. Of environments that is the folder of their packages: an
 /// installation moves it.
-fn look(sources: &[PathBuf], environments: &BTreeSet<PathBuf>) -> u64 {
+fn look(
+    sources: &[PathBuf],
+    environments: &BTreeSet<PathBuf>,
+    programs: &BTreeSet<PathBuf>,
+) -> u64 {
     let mut hasher = DefaultHasher::new();
     for folder in environments.iter().flat_map(|environment| crate::discover::packages(environment))
     {
@@ -92,6 +126,13 @@ fn look(sources: &[PathBuf], environments: &BTreeSet<PathBuf>) -> u64 {
             .hash(&mut hasher);
         folder.hash(&mut hasher);
     }
+    let mut look_at = |file: &Path| {
+        let mark = std::fs::metadata(file).ok().map(|meta| {
+            let (size, changed) = (meta.size(), meta.ctime_nsec());
+            (meta.dev(), meta.ino(), size, meta.mtime(), meta.mtime_nsec(), changed)
+        });
+        (file, mark).hash(&mut hasher);
+    };
     for source in sources {
         let mut files = match std::fs::read_dir(source) {
             Ok(entries) => {
@@ -101,21 +142,9 @@ fn look(sources: &[PathBuf], environments: &BTreeSet<PathBuf>) -> u64 {
             Err(_) => vec![source.clone()],
         };
         files.sort_unstable();
-        for file in files {
-            let meta = std::fs::metadata(&file).ok();
-            let mark = |meta: std::fs::Metadata| {
-                (
-                    meta.dev(),
-                    meta.ino(),
-                    meta.size(),
-                    meta.mtime(),
-                    meta.mtime_nsec(),
-                    meta.ctime_nsec(),
-                )
-            };
-            (file, meta.map(mark)).hash(&mut hasher);
-        }
+        files.iter().for_each(|file| look_at(file));
     }
+    programs.iter().for_each(|file| look_at(file));
     hasher.finish()
 }
 

@@ -19,6 +19,12 @@ const INTERPRETERS: [&str; 13] = [
     "awk",
 ];
 
+/// What a plan calls a change of the file that is executed.
+const EXECUTABLE: &str = "executable";
+
+/// The same of the file that an interpreter runs.
+const SCRIPT: &str = "script";
+
 /// One start. Values of variables are in it as hashes alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fingerprint {
@@ -58,6 +64,12 @@ impl Fingerprint {
         }
     }
 
+    /// The files whose change is another version: what is executed, and what an interpreter reads.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let script = self.script.iter().map(|(script, _)| (SCRIPT, &**script));
+        [(EXECUTABLE, &*self.program)].into_iter().chain(script)
+    }
+
     /// What `now` would take otherwise, as far as `known` does not say so already.
     pub(super) fn differences(
         &self,
@@ -95,20 +107,34 @@ impl Fingerprint {
         if !command {
             if (&self.program, self.identity) != (&now.program, now.identity) {
                 let files = Some((&*self.program, &*now.program));
-                found(Asks::Swapping, "executable".to_owned(), files);
+                found(Asks::Swapping, EXECUTABLE.to_owned(), files);
             }
             if let (Some(before), Some(now)) = (&self.script, &now.script)
                 && before != now
             {
-                found(Asks::Swapping, "script".to_owned(), Some((&before.0, &now.0)));
+                found(Asks::Swapping, SCRIPT.to_owned(), Some((&before.0, &now.0)));
             }
         }
         list
     }
 }
 
+/// The files of a start that its author may write anew: the script of an interpreter, and a program that is named by its
+/// path. One that PATH finds is the machine's. They need not be there.
+pub(super) fn authored(launch: &Launch) -> impl Iterator<Item = PathBuf> {
+    let by_path = launch.argv.first().is_some_and(|name| name.as_bytes().contains(&b'/'));
+    by_path.then(|| launch.program.clone()).into_iter().chain(script_of(launch))
+}
+
 /// `weather.py` of `python3 -u weather.py`, where that is a file.
 fn script(launch: &Launch) -> Option<(PathBuf, FileIdentity)> {
+    let file = script_of(launch)?;
+    let identity = FileIdentity::of(&file).filter(|_| file.is_file())?;
+    Some((file, identity))
+}
+
+/// The first argument of an interpreter that is no option.
+fn script_of(launch: &Launch) -> Option<PathBuf> {
     let name = launch.program.file_name()?.to_str()?;
     let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     if !INTERPRETERS.contains(&name) {
@@ -116,9 +142,7 @@ fn script(launch: &Launch) -> Option<(PathBuf, FileIdentity)> {
     }
     let is_option = |arg: &&std::ffi::OsString| arg.as_bytes().starts_with(b"-");
     let argument = launch.argv.iter().skip(1).find(|arg| !is_option(arg))?;
-    let file = launch.cwd.join(argument);
-    let identity = FileIdentity::of(&file).filter(|_| file.is_file())?;
-    Some((file, identity))
+    Some(launch.cwd.join(argument))
 }
 
 fn hash(text: &OsStr) -> u64 {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use outboard_tests::World;
-use outboard_tests::world::Launch;
+use outboard_tests::world::{Launch, toml_text};
 use serde_json::{Value, json};
 
 use super::{Bench, base};
@@ -92,6 +92,52 @@ fn a_watched_folder_is_read_when_it_changes_and_a_half_written_file_waits_for_it
     world.manifest("new", &base(&world, "new"));
     fs::remove_file(world.manifests().join("new.toml")).unwrap();
     assert_eq!(next("config.applied").member("removed"), &json!(["new"]));
+}
+
+#[test]
+fn what_a_plugin_runs_is_watched_and_named() {
+    let world = World::new();
+    // Beside the folder of manifests, as a program often is.
+    let script = world.folder().join("edited.sh");
+    let quoted: Vec<_> =
+        world.chaos_command("edited", "serve").iter().map(|word| format!("'{word}'")).collect();
+    let version = |version: u32| {
+        // An editor that writes beside the file and renames.
+        let beside = world.folder().join("edited.sh.tmp");
+        fs::write(&beside, format!("# version {version}\nexec {}\n", quoted.join(" "))).unwrap();
+        fs::rename(&beside, &script).unwrap();
+    };
+    version(1);
+    let gates = toml_text(&world.gates().folder().display().to_string());
+    let named = toml_text(&script.display().to_string());
+    world.manifest(
+        "edited",
+        &format!("process.command = [\"sh\", {named}]\nprocess.env.CHAOS_DIR = {gates}\n"),
+    );
+    let run = world.run();
+    run.active("edited");
+    assert_eq!(run.status()["drift"], json!([]));
+    version(2);
+    assert_eq!(run.status()["drift"], json!(["edited.sh"]), "no manifest changed");
+    run.stop();
+    run.ended();
+    let run = world.launch(&Launch { args: &["--watch"], ..Launch::default() });
+    let before = run.active("edited").generation;
+    version(3);
+    let applied = run.event(|event| event.event == "config.applied");
+    assert_eq!(applied.member("by"), &json!({"via": "watch"}));
+    assert_eq!(applied.member("changed"), &json!(["edited"]));
+    let done = run.event(|event| event.event == "swap.done");
+    assert!(done.generation > before, "{done}");
+    assert_eq!(run.status()["drift"], json!([]));
+    // One that does not come up is no reason to stop the one that serves, and what to do is said.
+    fs::write(&script, "exit 3\n").unwrap();
+    run.event(|event| event.event == "swap.rolled_back");
+    let why = run.cli(&["why", "edited"]).code(0).stdout;
+    assert!(why.contains("was to follow, and failed: exit 3"), "{why}");
+    assert!(why.contains("mend the new version, then: outboard reload"), "{why}");
+    let reloaded = run.cli(&["reload"]).code(6).stdout;
+    assert!(reloaded.contains("edited: the version before it serves on"), "{reloaded}");
 }
 
 #[test]

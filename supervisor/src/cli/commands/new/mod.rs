@@ -27,7 +27,7 @@ struct Written<'a> {
 
 pub(super) fn run(args: &NewArgs, screen: &mut Screen) -> Ended {
     let name = &*args.name;
-    check_name(name)?;
+    check_name(name, args.lang)?;
     let template = templates::of(args.lang);
     let sdk = match template.sdk {
         Some(language) => find_sdk(args, language)?.display().to_string(),
@@ -78,31 +78,45 @@ pub(super) fn run(args: &NewArgs, screen: &mut Screen) -> Ended {
             names.join(", ")
         ));
         screen.line("Next:");
-        for line in &next {
-            screen.line(&format!("  {line}"));
+        for (line, then) in next.iter().zip(notes(&next)) {
+            screen.line(&format!("  {line}{then}"));
         }
     }
     Ok(Exit::Done)
 }
 
 /// A name that is right for a plugin's id, a program, a module and a package.
-fn check_name(name: &str) -> Result<(), Trouble> {
+fn check_name(name: &str, lang: Lang) -> Result<(), Trouble> {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let why = if name == "outboard" {
         "outboard.toml is for the supervisor's own settings"
-    } else if name.len() > 40 {
+    } else if name.chars().count() > LONGEST {
         "it has more than 40 characters"
     } else if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
-        "it begins with none of a-z"
+        "it has to begin with a letter from a to z"
     } else if !name.chars().all(legal) || name.ends_with('-') {
-        "it has something else than a-z, 0-9 and single - between them"
+        "it has to be of a to z, 0 to 9, and single - between them"
     } else if name.contains("--") {
         "it has two - in a row"
     } else {
         return Ok(());
     };
     let what = format!("`{name}` cannot be the name of a new plugin");
-    Err(Trouble::new(Exit::Usage, what).cause(why).help("outboard new --lang python my-plugin"))
+    let near = near_name(name).unwrap_or_else(|| "my-plugin".to_owned());
+    let help = format!("outboard new --lang {} {near}", lang.as_str());
+    Err(Trouble::new(Exit::Usage, what).cause(why).help(help))
+}
+
+/// Bytes of the longest name.
+const LONGEST: usize = 40;
+
+/// What was probably meant: `hello-world` for `Hello World`; `None` where nothing is left of it.
+fn near_name(name: &str) -> Option<String> {
+    let lower = name.to_ascii_lowercase();
+    let words = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let near: String = words.collect::<Vec<_>>().join("-").chars().take(LONGEST).collect();
+    let near = near.trim_start_matches(|c: char| !c.is_ascii_lowercase()).trim_end_matches('-');
+    (!near.is_empty() && near != "outboard").then(|| near.to_owned())
 }
 
 /// The folder of the SDKs: the one that was named, or the one of the checkout that this program or this folder is in.
@@ -147,9 +161,16 @@ fn next(
         next.push(format!("(cd {name} && {})", fill(template.build)));
     }
     next.push(format!("(cd {name} && {})", fill(template.test)));
-    next.push(format!("outboard run {name}"));
+    next.push(format!("outboard conformance {name}/{name}.toml"));
+    next.push(format!("outboard run --watch {name}"));
     next.push(format!("outboard call {name} {}", template.call));
     next
+}
+
+/// What is said beside each line: the last one is for while the one before it runs.
+fn notes(next: &[String]) -> impl Iterator<Item = &'static str> {
+    let last = next.len().saturating_sub(1);
+    (0..next.len()).map(move |n| if n == last { "   # in another terminal" } else { "" })
 }
 
 fn readme(
@@ -158,7 +179,8 @@ fn readme(
     next: &[String],
     fill: &impl Fn(&str) -> String,
 ) -> String {
-    let lines = next.join("\n");
+    let lines = next.iter().zip(notes(next)).map(|(line, then)| format!("{line}{then}"));
+    let lines = lines.collect::<Vec<_>>().join("\n");
     let sdk = match template.sdk {
         Some(language) => {
             fill(&format!("What else the SDK can do: {{{{sdk}}}}/{language}/README.md.\n"))
@@ -166,7 +188,7 @@ fn readme(
         None => String::new(),
     };
     format!(
-        "# {name}\n\nAn outboard plugin. From the folder above this one (`run` in another terminal than `call`):\n\n\
+        "# {name}\n\nAn outboard plugin. From the folder above this one:\n\n\
          ```sh\n{lines}\n```\n\n`{name}.toml` says how it is started and what configuration it gets. {sdk}"
     )
 }
@@ -191,14 +213,32 @@ mod tests {
     #[test]
     fn names_are_right_for_ids_programs_and_packages() {
         for name in ["a", "geo", "my-plugin", "s3"] {
-            assert!(check_name(name).is_ok(), "{name}");
+            assert!(check_name(name, Lang::Go).is_ok(), "{name}");
         }
         let long = "x".repeat(41);
         for name in
             ["", "outboard", "Geo", "3s", "-a", "a-", "a--b", "a_b", "a/b", "..", "é", &long]
         {
-            let trouble = check_name(name).unwrap_err();
+            let trouble = check_name(name, Lang::Go).unwrap_err();
             assert_eq!(trouble.exit, Exit::Usage, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_is_answered_with_one_that_can() {
+        for (name, near) in [
+            ("Hello World", Some("hello-world")),
+            ("a_b", Some("a-b")),
+            ("3s-Geo-", Some("s-geo")),
+            ("über/../geo", Some("ber-geo")),
+            (&"x-".repeat(60), Some(&"x-".repeat(20)[..39])),
+            ("42", None),
+            ("Outboard", None),
+            ("", None),
+        ] {
+            let found = near_name(name);
+            assert_eq!(found.as_deref(), near, "{name}");
+            assert!(found.is_none_or(|near| check_name(&near, Lang::Go).is_ok()), "{name}");
         }
     }
 

@@ -9,6 +9,11 @@ reply() {
     printf '{"jsonrpc":"2.0","id":%s,%s}\n' "$id" "$1"
 }
 
+fail() {
+    [ -z "$id" ] || reply "\"error\":{\"code\":$1,\"message\":\"$2\"}"
+}
+
+stopping=
 while IFS= read -r frame; do
     head=${frame%%,\"params\":*}
     params=${frame#*,\"params\":}
@@ -22,10 +27,23 @@ while IFS= read -r frame; do
         *) id= ;;
     esac
     case $method in
-        initialize) reply '"result":{"protocolVersion":1,"name":"{{name}}","version":"0.1.0","methods":{"echo":{}}}' ;;
-        ping | shutdown) reply '"result":{}' ;;
-        echo) [ -z "$id" ] || reply "\"result\":$params" ;;
+        initialize)
+            versions=${params#*\"protocolVersions\":\[}
+            case ,${versions%%\]*}, in
+                *,1,*) reply '"result":{"protocolVersion":1,"name":"{{name}}","version":"0.1.0","methods":{"echo":{"idempotent":true}}}' ;;
+                *) fail -31010 'no common version' ;;
+            esac
+            ;;
+        ping) reply '"result":{}' ;;
+        shutdown) stopping=1 && reply '"result":{}' ;;
         exit) exit 0 ;;
-        *) [ -z "$id" ] || reply '"error":{"code":-32601,"message":"no such method"}' ;;
+        echo)
+            if [ -n "$stopping" ]; then
+                fail -31008 'shutting down'
+            elif [ -n "$id" ]; then
+                reply "\"result\":$params"
+            fi
+            ;;
+        *) fail -32601 'no such method' ;;
     esac
 done
