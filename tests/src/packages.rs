@@ -110,13 +110,13 @@ impl<'w> Venv<'w> {
         fs::remove_dir_all(&houses).unwrap_or_default();
         fs::create_dir_all(&houses).unwrap();
         let building = tempfile::tempdir_in(&houses).unwrap().keep();
-        // Two versions of a package are not built in one breath.
+        // Two versions of a package are not built in one breath, and no wait is to be a long one.
         let (later, first): (Vec<_>, Vec<_>) =
             sources.into_iter().partition(|path| path.to_string_lossy().ends_with("-next"));
-        for sources in [first, later] {
+        for some in first.chunks(6).chain(later.chunks(1)) {
             let mut words = vec!["wheel", "--no-index", "--no-deps", "--no-build-isolation"];
             words.push("--wheel-dir");
-            let paths = [&building].into_iter().chain(&sources).map(|p| p.display().to_string());
+            let paths = [&building].into_iter().chain(some).map(|path| path.display().to_string());
             self.pip(words.into_iter().map(str::to_owned).chain(paths).collect());
         }
         fs::rename(building, &house).unwrap();

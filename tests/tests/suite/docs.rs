@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use outboard_tests::World;
 use outboard_tests::packages::{Venv, can_install};
 use outboard_tests::runtimes::{bins, on_path, repository, skip};
 use outboard_tests::world::Launch;
+use outboard_tests::{World, long};
 use serde_json::Value;
 
 /// The fenced blocks of a page in `docs/`, each with its language.
@@ -107,8 +107,17 @@ fn a_package_is_found_and_called_as_its_page_shows() {
     };
     assert_eq!(nth("python", 0).trim(), sample("demi_geo.py").trim());
     assert_eq!(nth("toml", 0).trim(), sample("pyproject.toml").trim());
-    Venv::make(&world, "manifests/.venv").install(&["sdk", "demi-geo"]);
-    let settings = nth("sh", 0).split_once("<<'END'\n").unwrap().1;
+    let (lines, settings) = nth("sh", 0).split_once("cat > outboard.toml <<'END'\n").unwrap();
+    if long() {
+        // With a pip of the environment's own, which fetches what it builds with.
+        let lines = lines.replace("PATH-TO", &repository().display().to_string());
+        for line in lines.lines() {
+            let said = type_in(&world, "", &format!("cd manifests && {line} && echo done"));
+            assert!(said.contains("done\n"), "$ {line}\n{said}");
+        }
+    } else {
+        Venv::make(&world, "manifests/.venv").install(&["sdk", "demi-geo"]);
+    }
     world.settings(settings.split_once("END\n").unwrap().0);
     let run = world.run();
     run.active("geo");
