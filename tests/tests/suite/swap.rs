@@ -23,7 +23,7 @@ fn swaps_under_load(mode: &str) {
     let mut serving = 1;
     for _ in 0..rounds {
         let before = caller.answered;
-        caller.until(|caller| caller.answered > before + 100);
+        caller.until(|caller| caller.answered > before + 50);
         let socket = run.socket("control.sock");
         let swapping = std::thread::spawn(move || {
             control::call(&socket, "swap", &json!({"id": "x"})).unwrap()

@@ -29,7 +29,7 @@ fn no_call_is_lost_while_one_build_follows_another() {
         };
         installed.put(&build);
         let before = caller.answered;
-        caller.until(|caller| caller.answered > before + 100);
+        caller.until(|caller| caller.answered > before + 50);
         let socket = run.socket("control.sock");
         let asked = thread::spawn(move || control::call(&socket, "upgrade", &json!({})).unwrap());
         caller.until(|_| asked.is_finished());
