@@ -5,7 +5,8 @@
 use std::ops::Range;
 
 use crate::found::{Fate, Found};
-use crate::json::{Member, Node, quoted};
+use crate::json::{Member, Node};
+use crate::quote::json as quoted;
 use crate::{Reading, Source, readers};
 
 /// What a client is to start in place of a server.
@@ -161,7 +162,12 @@ mod tests {
     use super::*;
 
     fn rewritten(text: &str) -> String {
-        let source = Source { path: Path::new("/w/app/.cursor/mcp.json"), text, home: None };
+        let source = Source {
+            path: Path::new("/w/app/.cursor/mcp.json"),
+            text,
+            home: None,
+            beside: &crate::Alone,
+        };
         let reading = readers::read(&source).unwrap();
         let start = |_| {
             Some(Start { program: "/bin/outboard".into(), args: vec!["attach".into(), "x".into()] })

@@ -1,7 +1,7 @@
 //! What was found in a file, in words that no format owns.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::json::Node;
 use crate::words::Words;
@@ -13,6 +13,8 @@ pub struct Found {
     pub name: String,
     /// From 1; 0 where the file was evaluated and lines mean nothing.
     pub line: usize,
+    /// The file that it stands in, where the one that was read only names that.
+    pub file: Option<PathBuf>,
     /// What of it could not be carried over.
     pub lost: Vec<Lost>,
     pub(crate) fate: Fate,
@@ -23,6 +25,9 @@ pub struct Found {
 /// Something that a manifest cannot say, or that was not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
+    /// The file that it stands in, where the one that was read only names that.
+    pub file: Option<PathBuf>,
+    /// From 1; 0 where lines mean nothing.
     pub line: usize,
     pub what: String,
 }
@@ -67,7 +72,7 @@ impl Program {
 impl Found {
     pub(crate) fn new(name: &str, line: usize) -> Self {
         let fate = Fate::LeftAlone(String::new());
-        Self { name: name.to_owned(), line, lost: Vec::new(), fate, entry: None }
+        Self { name: name.to_owned(), line, file: None, lost: Vec::new(), fate, entry: None }
     }
 
     pub(crate) fn left_alone(mut self, why: impl Into<String>) -> Self {
@@ -81,7 +86,12 @@ impl Found {
     }
 
     pub(crate) fn lose(&mut self, line: usize, what: impl Into<String>) {
-        self.lost.push(Lost { line, what: what.into() });
+        self.lost.push(Lost { file: self.file.clone(), line, what: what.into() });
+    }
+
+    /// The same of another file that the entry names.
+    pub(crate) fn lose_in(&mut self, file: &Path, line: usize, what: impl Into<String>) {
+        self.lost.push(Lost { file: Some(file.to_owned()), line, what: what.into() });
     }
 
     /// Why it is left as it is; `None` for a program.

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 /// Deeper is no configuration of anybody's.
-const MAX_DEPTH: usize = 128;
+pub(crate) const MAX_DEPTH: usize = 128;
 
 /// A value and the bytes that it stands in.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,23 +97,6 @@ pub(crate) fn parse(text: &str) -> Result<Node, NotJson> {
 /// The line that a byte stands in, counted from 1.
 pub(crate) fn line_of(text: &str, at: usize) -> usize {
     1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
-}
-
-/// A text as JSON.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            c if c < ' ' => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 struct Reader<'t> {
@@ -323,7 +306,10 @@ mod tests {
     fn texts_come_out_as_they_were_meant() {
         let node = parse(r#""a\"\\\/\n\u00e9\ud83d\ude00é""#).unwrap();
         assert_eq!(node.text().unwrap(), "a\"\\/\né😀é");
-        assert_eq!(parse(&quoted("a\"\\\n\u{1}é")).unwrap().text().unwrap(), "a\"\\\n\u{1}é");
+        assert_eq!(
+            parse(&crate::quote::json("a\"\\\n\u{1}é")).unwrap().text().unwrap(),
+            "a\"\\\n\u{1}é"
+        );
     }
 
     #[test]

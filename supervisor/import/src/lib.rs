@@ -8,12 +8,15 @@
 //! 3. [`attach`] rewrites the file of an MCP client so that its servers are reached through `outboard attach`; all other bytes
 //!    stay as they are. [`is_attached`] tells whether a file is still what was written then.
 //!
-//! **Absent by design:** files, processes, the environment: who calls has looked at them.
+//! **Absent by design:** files, processes, the environment: who calls has looked at them, or does so when asked ([`Beside`]).
 
 mod attach;
+mod dotenv;
 mod found;
+mod glob;
 mod json;
 mod plan;
+mod quote;
 mod readers;
 mod secret;
 mod shell;
@@ -72,6 +75,35 @@ pub struct Source<'a> {
     pub text: &'a str,
     /// Configuration that lies there is of no project.
     pub home: Option<&'a Path>,
+    /// Files that it names.
+    pub beside: &'a dyn Beside,
+}
+
+/// Other files than the one that is read, which only names them: variables, further programs. Whoever calls looks at them.
+pub trait Beside: std::fmt::Debug {
+    /// The text of a file.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in words.
+    fn text(&self, path: &Path) -> Result<String, String>;
+
+    /// The names of what lies in a folder; none when it cannot be looked into.
+    fn names(&self, folder: &Path) -> Vec<String>;
+}
+
+/// No other file is looked at: for those who want to know what a file itself says.
+#[derive(Clone, Copy, Debug)]
+pub struct Alone;
+
+impl Beside for Alone {
+    fn text(&self, _path: &Path) -> Result<String, String> {
+        Err("it is not looked at".to_owned())
+    }
+
+    fn names(&self, _folder: &Path) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What a file says.

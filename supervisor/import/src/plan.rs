@@ -142,8 +142,11 @@ fn id_of(name: &str) -> String {
 
 fn manifest(found: &Found, program: &Program, vault: &mut Vault<'_, '_>) -> String {
     let around = vault.around;
-    let mut text =
-        format!("# `{}` of {}\n", one_line(&found.name), place_of(around.source, around));
+    let mut text = format!(
+        "# `{}` of {}\n",
+        one_line(&found.name),
+        place_of(found.file.as_deref().unwrap_or(around.source), around)
+    );
     for note in &program.notes {
         text.push_str(&format!("# {note}.\n"));
     }

@@ -1,26 +1,10 @@
 //! TOML, as much of it as a manifest needs.
 
 use crate::json::{Node, Value};
+pub(crate) use crate::quote::toml as text;
 
 /// Columns that a list may fill before each of its items gets a line.
 const WIDTH: usize = 96;
-
-pub(crate) fn text(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            c if c < ' ' || c == '\u{7f}' => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
 
 /// A key, quoted only where it has to be.
 pub(crate) fn key(name: &str) -> String {

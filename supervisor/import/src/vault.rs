@@ -2,7 +2,7 @@
 
 use crate::plan::{Plan, Surroundings};
 use crate::words::{self, Piece, Words};
-use crate::{secret, toml};
+use crate::{quote, secret, toml};
 
 /// A secret that is shorter is refused by `from_env`: masking it would blank everything.
 const SHORTEST_SECRET: usize = 6;
@@ -170,15 +170,5 @@ pub(crate) fn dotenv_value(value: &str) -> String {
     if !value.contains(['\'', '\n', '\r']) {
         return format!("'{value}'");
     }
-    let mut quoted = String::from("\"");
-    for c in value.chars() {
-        match c {
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '"' | '\\' | '$' => quoted.extend(['\\', c]),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
+    quote::dotenv(value)
 }

@@ -1,5 +1,8 @@
 //! A text with holes: what one program fills in as `${env:NAME}` or `%(ENV_NAME)s` becomes what a manifest fills in.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 /// A part of [`Words`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
@@ -57,6 +60,18 @@ impl Words {
             }
         }
         template
+    }
+
+    /// The text with every hole filled by `value`; `None` when that has nothing for one of them.
+    pub(crate) fn filled(&self, value: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+        let mut filled = OsString::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => filled.push(text),
+                Piece::Variable { name, .. } => filled.push(value(name)?),
+            }
+        }
+        Some(filled.into())
     }
 
     fn push(&mut self, text: &str) {

@@ -5,15 +5,17 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use outboard_import::{Source, Start, Surroundings, attach, is_attached, plan, read};
+use outboard_import::{
+    Alone, Beside, Source, Start, Surroundings, attach, is_attached, plan, read,
+};
 
 /// In every secret of these files.
 const MARK: &str = "s3cr3t";
 
 /// Programs that the files name; they are looked up, and never run.
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 13] = [
     "npx",
     "uvx",
     "docker",
@@ -24,20 +26,49 @@ const PROGRAMS: [&str; 11] = [
     "npm",
     "cmd",
     "bin/celery",
+    "bin/gunicorn",
+    "php",
     "context-server",
 ];
+
+/// What the files name beside themselves.
+#[derive(Debug)]
+struct OnDisk;
+
+impl Beside for OnDisk {
+    fn text(&self, path: &Path) -> Result<String, String> {
+        fs::read_to_string(path).map_err(|error| error.kind().to_string())
+    }
+
+    fn names(&self, folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    }
+}
+
+/// A folder with everything in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
 
 /// Reads a file as if it lay in a project of its own, and says everything that comes of it.
 fn whole(name: &str) -> String {
     let world = tempfile::tempdir().unwrap();
     // As the shown paths would be on somebody's machine.
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(name);
+    let (case, file) = name.split_once('/').unwrap();
     let project = world.path().join("app");
-    let path = project.join(name.split_once('/').unwrap().1);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::copy(&source, &path).unwrap();
+    let path = project.join(file);
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(case), &project);
     let text = fs::read_to_string(&path).unwrap();
-    let source = Source { path: &path, text: &text, home: None };
+    let source = Source { path: &path, text: &text, home: None, beside: &OnDisk };
     let reading = read(&source).unwrap();
     let folder = project.join("manifests");
     fs::create_dir(&folder).unwrap();
@@ -53,16 +84,22 @@ fn whole(name: &str) -> String {
         },
     );
     let mut shown = format!("{}\n", reading.format.words());
+    let place = |file: &Option<PathBuf>, line: usize| match file {
+        Some(file) => format!("{}:{line}", file.display()),
+        None => line.to_string(),
+    };
     for found in &reading.found {
         if let Some(why) = found.why_not() {
-            shown.push_str(&format!("{}: {}: left as it is: {why}\n", found.line, found.name));
+            let at = place(&found.file, found.line);
+            shown.push_str(&format!("{at}: {}: left as it is: {why}\n", found.name));
         }
         for lost in &found.lost {
-            shown.push_str(&format!("{}: {}: {}\n", lost.line, found.name, lost.what));
+            let at = place(&lost.file, lost.line);
+            shown.push_str(&format!("{at}: {}: {}\n", found.name, lost.what));
         }
     }
     for lost in &reading.lost {
-        shown.push_str(&format!("{}: {}\n", lost.line, lost.what));
+        shown.push_str(&format!("{}: {}\n", place(&lost.file, lost.line), lost.what));
     }
     let mut env: Vec<(OsString, OsString)> = vec![("HOME".into(), "/home/you".into())];
     for draft in &planned.drafts {
@@ -146,8 +183,10 @@ files! {
     zed: "zed/.zed/settings.json",
     gemini: "gemini/.gemini/settings.json",
     pm2: "pm2/ecosystem.config.json",
+    pm2_yaml: "pm2-yaml/ecosystem.config.yml",
     supervisord: "supervisord/supervisord.conf",
     supervisord_d: "supervisord-d/celery.ini",
+    supervisord_debian: "supervisord-debian/supervisord.conf",
     lsp: "lsp/.lsp.json",
 }
 
@@ -155,11 +194,12 @@ files! {
 fn what_is_nothing_of_this_says_so() {
     let refused = |name: &str, text: &str| {
         let path = Path::new("/w").join(name);
-        read(&Source { path: &path, text, home: None }).unwrap_err()
+        read(&Source { path: &path, text, home: None, beside: &Alone }).unwrap_err()
     };
     assert!(refused("package.json", "{\"name\": \"x\"}").what.starts_with("no servers in it"));
     assert_eq!(refused("mcp.json", "{\n  \"mcpServers\": {\n").line, Some(3));
-    assert!(refused("ecosystem.config.yml", "apps:").what.contains("YAML"));
+    assert!(refused("compose.yml", "services: {}").what.contains("no `apps`"));
+    assert_eq!(refused("ecosystem.config.yml", "apps:\n  - name: [\n").line, Some(3));
     assert!(refused("x.conf", "[a]\n").what.contains("program"));
 }
 
@@ -167,7 +207,7 @@ fn what_is_nothing_of_this_says_so() {
 fn a_variable_of_the_environment_that_means_something_else_is_left_to_it() {
     let text = r#"{"mcpServers":{"a":{"command":"npx","env":{"API_KEY":"of the file"}}}}"#;
     let path = Path::new("/w/app/.mcp.json");
-    let reading = read(&Source { path, text, home: None }).unwrap();
+    let reading = read(&Source { path, text, home: None, beside: &Alone }).unwrap();
     let name = |environment: &dyn Fn(&str) -> Option<String>| {
         let folder = Path::new("/w/app/manifests");
         let around = Surroundings {

@@ -291,7 +291,7 @@ fn small_rooms_stay_lean_and_dependencies_point_one_way() {
                 "thiserror",
             ],
         ),
-        ("supervisor/import", &[]),
+        ("supervisor/import", &["saphyr-parser"]),
         ("plugin-sdk/rust", &["libc", "outboard-wire", "serde", "serde_json", "tracing"]),
         ("plugins/chaos", &["libc"]),
         ("plugins/wrong", &["libc", "serde_json"]),

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
+use outboard_tests::gates::fifo;
 use outboard_tests::runtimes::bin;
 use outboard_tests::{Bridge, World, require};
 use serde_json::Value;
@@ -162,4 +163,101 @@ fn an_ecosystem_that_is_a_program_is_evaluated() {
     fs::write(&attach, "[program:x]\ncommand=cat\n").unwrap();
     let refused = world.cli(&["import", &attach.display().to_string(), "--attach"]).code(2);
     assert!(refused.stderr.contains("no file of an MCP client"), "{refused:?}");
+}
+
+#[test]
+fn a_copy_that_nobody_has_put_back_is_not_overwritten() {
+    let world = World::new();
+    let (path, text) = client_file(&world);
+    let file = path.display().to_string();
+    let folder = world.manifests().display().to_string();
+    world.cli(&["import", &file, "--out", &folder, "--attach"]).code(0);
+    // Somebody adds a server, and wants it attached too.
+    let more = r#""new": { "command": "true", "env": { "API_TOKEN": "abcdefgh" } }, "far":"#;
+    let now = fs::read_to_string(&path).unwrap().replace("\"far\":", more);
+    fs::write(&path, &now).unwrap();
+    let env = fs::read_to_string(world.manifests().join(".env")).unwrap();
+    for dry_run in [&["--dry-run"][..], &[]] {
+        let import = ["import", &file, "--out", &folder, "--attach"];
+        let refused = world.cli(&[&import[..], dry_run].concat()).code(8).stderr;
+        for words in [
+            ".mcp.json.before-outboard is there: an earlier --attach was not undone",
+            "nothing was written",
+            &format!("help: outboard import --undo {file}"),
+        ] {
+            assert!(refused.contains(words), "{words}: {refused}");
+        }
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), now);
+    let copy = world.folder().join(".mcp.json.before-outboard");
+    assert_eq!(fs::read_to_string(copy).unwrap(), text, "what --undo puts back");
+    assert!(!world.manifests().join("new.toml").exists());
+    assert_eq!(fs::read_to_string(world.manifests().join(".env")).unwrap(), env);
+    world.cli(&["import", "--undo", &file]).code(0);
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn files_that_a_file_names_are_read_with_it() {
+    let world = World::new();
+    let folder = world.manifests().display().to_string();
+    let write = |name: &str, text: &str| {
+        let path = world.folder().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let main = write("etc/supervisord.conf", "[include]\nfiles = conf.d/*.conf\n");
+    let nothing = world.cli(&["import", &main, "--out", &folder]).code(2).stderr;
+    assert!(nothing.contains("no file is `conf.d/*.conf`"), "{nothing}");
+    write("etc/conf.d/a.conf", "[program:a]\ncommand=cat\npriority=5\n");
+    let b = write("etc/conf.d/b.conf", "[program:b]\ncommand=cat -u\nstopsignal=INT\n");
+    let said = world.cli(&["import", &main, "--out", &folder]).code(0).stdout;
+    assert!(said.contains("programs of supervisord, 2 plugins"), "{said}");
+    assert!(said.contains(&format!("{b}:3: b: `stopsignal`")), "{said}");
+    let manifest = fs::read_to_string(world.manifests().join("b.toml")).unwrap();
+    assert!(manifest.contains("conf.d/b.conf\n") && manifest.contains("\"-u\""), "{manifest}");
+
+    // Variables are taken over; what is no file is not waited for.
+    write("vars.env", &format!("GITHUB_TOKEN={SECRET}\nREGION=eu\n"));
+    let _pipe = fifo(&world.folder().join("pipe.env"));
+    let client = write(
+        "mcp.json",
+        r#"{"servers":{
+            "one":{"command":"true","envFile":"${workspaceFolder}/vars.env","env":{"REGION":"us"}},
+            "two":{"command":"true","envFile":"pipe.env"},
+            "three":{"command":"true","envFile":"gone.env"}}}"#,
+    );
+    let said = world.cli(&["import", &client, "--out", &folder]).code(0).stdout;
+    for words in [
+        "one: `envFile`: `${workspaceFolder}/vars.env` was copied as it is now",
+        "pipe.env was not read: it is no file",
+        "gone.env was not read: No such file",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let one = fs::read_to_string(world.manifests().join("one.toml")).unwrap();
+    assert!(one.contains("GITHUB_TOKEN = { from_env") && one.contains("REGION = \"us\""), "{one}");
+    assert!(!one.contains(SECRET) && !said.contains(SECRET), "{one}{said}");
+    assert!(fs::read_to_string(world.manifests().join(".env")).unwrap().contains(SECRET));
+    world.cli(&["check", &folder]).code(0);
+}
+
+#[test]
+fn an_ecosystem_in_yaml_is_read() {
+    let world = World::new();
+    let path = world.folder().join("ecosystem.config.yaml");
+    let text = "apps:\n  - name: notes\n    script: mcp.js\n    env: &env { LEVEL: info }\n  - {name: mail, script: mail.py, env: *env}\n";
+    fs::write(&path, text).unwrap();
+    let (file, folder) = (path.display().to_string(), world.manifests().display().to_string());
+    let said = world.cli(&["import", &file, "--out", &folder]).code(0).stdout;
+    assert!(said.contains("an ecosystem of PM2, 2 plugins"), "{said}");
+    let mail = fs::read_to_string(world.manifests().join("mail.toml")).unwrap();
+    assert!(
+        mail.contains("[\"python3\", \"mail.py\"]") && mail.contains("LEVEL = \"info\""),
+        "{mail}"
+    );
+    fs::write(&path, "apps:\n  - name: [\n").unwrap();
+    let refused = world.cli(&["import", &file, "--out", &folder]).code(2).stderr;
+    assert!(refused.contains(".yaml:3: not YAML: "), "{refused}");
 }

@@ -27,7 +27,7 @@ fn server(page: &Page<'_>, member: &Member) -> Found {
     }
     let folder = page.project.as_ref().map(|project| project.display().to_string());
     let filling = Filling::Braces { folder: folder.as_deref() };
-    let mut entry = Entry { page, filling, found, program: Program::new("lsp") };
+    let mut entry = Entry::new(page, filling, found, Program::new("lsp"));
     entry.program.project = page.project.clone();
     let word = entry.words(command, node.at.start);
     entry.program.command.push(word);

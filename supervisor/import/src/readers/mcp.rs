@@ -72,7 +72,7 @@ fn asked_for(page: &Page<'_>, input: &Node) -> Option<Lost> {
     let what = format!(
         "the answer to the input `{id}` is not in the file: it is the variable {variable} now"
     );
-    Some(Lost { line: page.line(input.at.start), what })
+    Some(Lost { file: None, line: page.line(input.at.start), what })
 }
 
 fn server(page: &Page<'_>, member: &Member, format: Format, project: Option<PathBuf>) -> Found {
@@ -117,7 +117,7 @@ fn server(page: &Page<'_>, member: &Member, format: Format, project: Option<Path
         true => Filling::None,
         false => Filling::Braces { folder: folder.as_deref() },
     };
-    let mut entry = Entry { page, filling, found, program: Program::new("mcp") };
+    let mut entry = Entry::new(page, filling, found, Program::new("mcp"));
     entry.program.project = project;
     let word = entry.words(program, node.at.start);
     entry.program.command.push(word);
@@ -138,9 +138,7 @@ fn member_of(entry: &mut Entry<'_, '_>, one: &Member) {
         ("disabled", Value::Bool(is)) => entry.program.enabled = !is,
         ("enabled" | "isActive", Value::Bool(is)) => entry.program.enabled = *is,
         ("description", Value::Text(text)) => entry.program.description = Some(text.clone()),
-        ("envFile", _) => {
-            entry.lose(one, "not read; put its lines into the `.env` beside the manifests, and name them under [process.env]");
-        }
+        ("envFile", _) => entry.env_file(one),
         (key, _) if THE_CLIENTS.contains(&key) => {
             entry.lose(one, "for the client alone; it stays in the client's file");
         }

@@ -1,10 +1,17 @@
 //! Members that several formats share: programs, arguments, variables, folders.
 
+use std::path::{Path, PathBuf};
+
+use crate::dotenv;
 use crate::found::{Found, Program};
 use crate::json::{Member, Node, Value};
 use crate::words::{self, Filling, Words};
 
 use super::Page;
+
+/// What to do about a file of variables that was not read.
+const BY_HAND: &str =
+    "its lines belong into the `.env` beside the manifests, their names under [process.env]";
 
 /// One entry on its way from a file to a program.
 pub(crate) struct Entry<'a, 'p> {
@@ -12,9 +19,20 @@ pub(crate) struct Entry<'a, 'p> {
     pub(crate) filling: Filling<'a>,
     pub(crate) found: Found,
     pub(crate) program: Program,
+    /// Members that name a file of variables: read at the end, when it is known where the program runs.
+    env_files: Vec<Member>,
 }
 
-impl Entry<'_, '_> {
+impl<'a, 'p> Entry<'a, 'p> {
+    pub(crate) fn new(
+        page: &'a Page<'p>,
+        filling: Filling<'a>,
+        found: Found,
+        program: Program,
+    ) -> Self {
+        Self { page, filling, found, program, env_files: Vec::new() }
+    }
+
     pub(crate) fn lose(&mut self, member: &Member, why: &str) {
         let line = self.page.line(member.at.start);
         self.found.lose(line, format!("`{}`: {why}", member.key));
@@ -78,6 +96,61 @@ impl Entry<'_, '_> {
         }
     }
 
+    pub(crate) fn env_file(&mut self, member: &Member) {
+        if member.value.value != Value::Null {
+            self.env_files.push(member.clone());
+        }
+    }
+
+    /// Takes over what a file of variables holds now. What the entry says itself counts before it.
+    fn read_env_file(&mut self, member: &Member) {
+        let Some(text) = member.value.text() else { return self.lose(member, "a path is a text") };
+        let (words, unknown) = words::read(text, self.filling);
+        let Some(path) = self.path_of(&words).filter(|_| unknown.is_empty()) else {
+            let why = format!("where `{text}` lies is known to its program alone; {BY_HAND}");
+            return self.lose(member, &why);
+        };
+        let file = self.page.source.beside.text(&path);
+        let file = match file {
+            Ok(file) => file,
+            Err(why) => {
+                let why = format!("{} was not read: {why}; {BY_HAND}", path.display());
+                return self.lose(member, &why);
+            }
+        };
+        let mut set = Vec::new();
+        for line in dotenv::parse(&file) {
+            match line.set {
+                Ok((name, value)) => {
+                    // Of a name that is there twice the last one counts.
+                    set.retain(|(there, _)| *there != name);
+                    set.push((name, Words::plain(value)));
+                }
+                Err(why) => self.found.lose_in(&path, line.at, why),
+            }
+        }
+        let env = &mut self.program.env;
+        set.retain(|(name, _)| env.iter().all(|(there, _)| there != name));
+        env.extend(set);
+        let why = format!("`{text}` was copied as it is now; what changes there later is not seen");
+        self.lose(member, &why);
+    }
+
+    /// A path from where the program runs; `None` when it hangs on what nobody can know.
+    fn path_of(&self, words: &Words) -> Option<PathBuf> {
+        let home = self.page.source.home;
+        let path = match words.as_plain() {
+            Some(text) => match text.strip_prefix("~/") {
+                Some(rest) => home?.join(rest),
+                None => PathBuf::from(text),
+            },
+            None => words.filled(&|name| home.filter(|_| name == "HOME").map(Path::to_path_buf))?,
+        };
+        let folder = self.program.project.as_deref().or(self.page.source.path.parent())?;
+        let cwd = self.program.cwd.as_ref().and_then(Words::as_plain).unwrap_or_default();
+        Some(folder.join(cwd).join(path))
+    }
+
     pub(crate) fn cwd(&mut self, member: &Member) {
         match member.value.text() {
             Some(text) => self.program.cwd = Some(self.words(text, member.value.at.start)),
@@ -87,7 +160,10 @@ impl Entry<'_, '_> {
     }
 
     /// The entry as a program that was found.
-    pub(crate) fn done(self) -> Found {
+    pub(crate) fn done(mut self) -> Found {
+        for member in std::mem::take(&mut self.env_files) {
+            self.read_env_file(&member);
+        }
         self.found.program(self.program)
     }
 }

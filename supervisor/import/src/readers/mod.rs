@@ -6,6 +6,7 @@ mod mcp;
 mod members;
 mod pm2;
 mod supervisord;
+mod yaml;
 
 use std::path::PathBuf;
 
@@ -32,24 +33,21 @@ pub(crate) fn read(source: &Source<'_>) -> Result<Reading, Unread> {
     let extension = source.path.extension().and_then(|extension| extension.to_str());
     match extension {
         Some("conf" | "ini") => return supervisord::read(source),
-        Some("yml" | "yaml") => {
-            return Err(Unread {
-                line: None,
-                what: "YAML is not read; an ecosystem of PM2 may be JSON too".to_owned(),
-            });
-        }
         _ => {}
     }
-    let root = json::parse(source.text).map_err(|wrong| Unread {
-        line: Some(json::line_of(source.text, wrong.at)),
-        what: format!("not JSON: {}", wrong.what),
-    })?;
+    let is_yaml = matches!(extension, Some("yml" | "yaml"));
+    let root = if is_yaml { of_yaml(source) } else { of_json(source) }?;
     let page = Page {
         source,
         root,
         project: project_of(source.path, source.home),
         evaluated: matches!(extension, Some("js" | "cjs" | "mjs")),
     };
+    if is_yaml && !page.root.get("apps").is_some() {
+        let what =
+            "of what is written in YAML only an ecosystem of PM2 is read, and this has no `apps`";
+        return Err(Unread { line: None, what: what.to_owned() });
+    }
     match format_of(&page) {
         Some(Format::McpServers) => Ok(mcp::read(&page, Format::McpServers)),
         Some(Format::VsCode) => Ok(mcp::read(&page, Format::VsCode)),
@@ -63,6 +61,20 @@ pub(crate) fn read(source: &Source<'_>) -> Result<Reading, Unread> {
                 .to_owned(),
         }),
     }
+}
+
+fn of_json(source: &Source<'_>) -> Result<Node, Unread> {
+    json::parse(source.text).map_err(|wrong| Unread {
+        line: Some(json::line_of(source.text, wrong.at)),
+        what: format!("not JSON: {}", wrong.what),
+    })
+}
+
+fn of_yaml(source: &Source<'_>) -> Result<Node, Unread> {
+    yaml::parse(source.text).map_err(|wrong| Unread {
+        line: Some(wrong.line),
+        what: format!("not YAML: {}", wrong.what),
+    })
 }
 
 /// A list of PM2's may stand alone; everything else is an object that says by a member what it is.

@@ -14,9 +14,13 @@ pub(crate) fn read(page: &Page<'_>) -> Reading {
     let apps = apps.list().unwrap_or(one);
     let found = apps.iter().enumerate().map(|(at, app)| program(page, at, app)).collect();
     let deploy = page.root.members().iter().filter(|member| member.key != "apps");
-    let lost = deploy.map(|member| Lost {
-        line: page.line(member.at.start),
-        what: format!("`{}`: outboard runs programs and deploys none", member.key),
+    let lost = deploy.map(|member| {
+        let why = match member.key.as_str() {
+            "deploy" => "outboard runs programs and deploys none",
+            _ => "about none of the programs",
+        };
+        let what = format!("`{}`: {why}", member.key);
+        Lost { file: None, line: page.line(member.at.start), what }
     });
     Reading { format: Format::Pm2, found, lost: lost.collect() }
 }
@@ -30,7 +34,7 @@ fn program(page: &Page<'_>, at: usize, app: &Node) -> Found {
     let name = name.unwrap_or_else(|| format!("app-{}", at + 1));
     let found = Found::new(&name, page.line(app.at.start));
     let Some(script) = script else { return found.left_alone("no `script` in it") };
-    let mut entry = Entry { page, filling: Filling::None, found, program: Program::new("") };
+    let mut entry = Entry::new(page, Filling::None, found, Program::new(""));
     entry.program.project = page.project.clone();
     if !command(&mut entry, app, script) {
         return entry.found.left_alone("its arguments cannot be told apart: a quote is not closed");
@@ -114,6 +118,7 @@ fn member_of(entry: &mut Entry<'_, '_>, one: &Member) {
         ) => {}
         ("cwd", _) => entry.cwd(one),
         ("env", _) => entry.env(one),
+        ("env_file" | "envFile", _) => entry.env_file(one),
         ("autorestart", Value::Bool(true)) | ("watch", Value::Bool(false)) => {}
         ("autorestart", Value::Bool(false)) => {
             entry.program.set("restart", "policy", toml::text("never"));

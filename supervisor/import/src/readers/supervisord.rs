@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::found::{Found, Lost, Program};
 use crate::words::{self, Filling, Words};
-use crate::{Format, Reading, Source, Unread, shell, toml};
+use crate::{Beside, Format, Reading, Source, Unread, glob, shell, toml};
 
 use super::ini::{self, Key, Section};
 
@@ -13,41 +13,108 @@ pub(crate) fn read(source: &Source<'_>) -> Result<Reading, Unread> {
         .map_err(|(line, what)| Unread { line: Some(line), what: what.to_owned() })?;
     let mut reading = Reading { format: Format::Supervisord, found: Vec::new(), lost: Vec::new() };
     let here = source.path.parent().unwrap_or(Path::new("/"));
-    for section in &sections {
-        let lose =
-            |what: &str| Lost { line: section.line, what: format!("`[{}]`: {what}", section.name) };
-        match section.name.split_once(':') {
-            Some(("program", name)) => reading.found.push(program(name.trim(), section, here)),
-            Some(("fcgi-program", name)) => {
-                let found = Found::new(name.trim(), section.line);
-                reading.found.push(found.left_alone("it is given a socket, and speaks FastCGI"));
-            }
-            Some(("eventlistener", name)) => {
-                let found = Found::new(name.trim(), section.line);
-                reading.found.push(
-                    found.left_alone(
-                        "it listens to supervisord's own events: see `outboard events`",
-                    ),
-                );
-            }
-            Some(("group", _)) => {
-                reading.lost.push(lose("ids take globs, such as `outboard stop 'web-*'`"))
-            }
-            _ if section.name == "include" => {
-                reading.lost.push(lose("other files are not read: import each of them"));
-            }
-            _ => reading.lost.push(lose("about supervisord itself")),
+    take(&mut reading, &sections, here, None);
+    for section in sections.iter().filter(|section| section.name == "include") {
+        for key in section.keys.iter().filter(|key| key.name == "files") {
+            include(&mut reading, key, here, source.beside);
         }
     }
     if reading.found.is_empty() {
-        let what = "no `[program:…]` in it".to_owned();
+        let lost = reading.lost.iter().filter(|lost| lost.what.starts_with(INCLUDE));
+        let why: Vec<&str> = lost.map(|lost| lost.what.as_str()).collect();
+        let what = match &why[..] {
+            [] => "no `[program:…]` in it, nor in what it includes".to_owned(),
+            why => format!("no `[program:…]` in it; {}", why.join("; ")),
+        };
         return Err(Unread { line: None, what });
     }
     Ok(reading)
 }
 
-fn program(name: &str, section: &Section, here: &Path) -> Found {
-    let mut found = Found::new(name, section.line);
+/// Begins what is said of files that could not be read.
+const INCLUDE: &str = "`[include]`: ";
+
+/// Reads the files that an `[include]` names, as supervisord does: patterns with blanks between, from this file's folder.
+fn include(reading: &mut Reading, key: &Key, here: &Path, beside: &dyn Beside) {
+    let shown = here.display().to_string();
+    let lost = |file: Option<&Path>, line, what: String| Lost {
+        file: file.map(Path::to_owned),
+        line,
+        what: format!("{INCLUDE}{what}"),
+    };
+    for pattern in key.value.split_whitespace() {
+        let (words, _) = words::read(pattern, Filling::Percent { here: &shown, program: "" });
+        let Some(plain) = words.as_plain().filter(|text| !text.contains("%(")) else {
+            let what =
+                format!("what `{pattern}` is, only supervisord knows; import those files by name");
+            reading.lost.push(lost(None, key.line, what));
+            continue;
+        };
+        let files = glob::files(&here.join(plain), beside);
+        if files.is_empty() {
+            reading.lost.push(lost(None, key.line, format!("no file is `{pattern}`")));
+        }
+        for file in files {
+            let text = match beside.text(&file) {
+                Ok(text) => text,
+                Err(why) => {
+                    let what = format!("{} was not read: {why}", file.display());
+                    reading.lost.push(lost(None, key.line, what));
+                    continue;
+                }
+            };
+            match ini::parse(&text) {
+                Ok(sections) => {
+                    let here = file.parent().unwrap_or(here);
+                    take(reading, &sections, here, Some(&file));
+                }
+                Err((line, what)) => {
+                    reading.lost.push(lost(Some(&file), line, format!("not read: {what}")));
+                }
+            }
+        }
+    }
+}
+
+/// Takes over the sections of one file; `file` where it is included.
+fn take(reading: &mut Reading, sections: &[Section], here: &Path, file: Option<&Path>) {
+    for section in sections {
+        let lose = |what: &str| Lost {
+            file: file.map(Path::to_owned),
+            line: section.line,
+            what: format!("`[{}]`: {what}", section.name),
+        };
+        let found = |name: &str| {
+            let mut found = Found::new(name.trim(), section.line);
+            found.file = file.map(Path::to_owned);
+            found
+        };
+        match section.name.split_once(':') {
+            Some(("program", name)) => {
+                reading.found.push(program(found(name), name.trim(), section, here));
+            }
+            Some(("fcgi-program", name)) => {
+                let why = "it is given a socket, and speaks FastCGI";
+                reading.found.push(found(name).left_alone(why));
+            }
+            Some(("eventlistener", name)) => {
+                let why = "it listens to supervisord's own events: see `outboard events`";
+                reading.found.push(found(name).left_alone(why));
+            }
+            Some(("group", _)) => {
+                reading.lost.push(lose("ids take globs, such as `outboard stop 'web-*'`"));
+            }
+            // Of the file itself it is followed.
+            _ if section.name == "include" && file.is_none() => {}
+            _ if section.name == "include" => {
+                reading.lost.push(lose("supervisord follows it in its own file alone"));
+            }
+            _ => reading.lost.push(lose("about supervisord itself")),
+        }
+    }
+}
+
+fn program(mut found: Found, name: &str, section: &Section, here: &Path) -> Found {
     let shown = here.display().to_string();
     let filling = Filling::Percent { here: &shown, program: name };
     let Some(command) = section.keys.iter().rev().find(|key| key.name == "command") else {

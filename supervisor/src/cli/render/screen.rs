@@ -141,6 +141,13 @@ impl Screen {
         self
     }
 
+    /// The same where somebody watches.
+    #[cfg(test)]
+    pub(in crate::cli) fn on_terminal(mut self) -> Self {
+        self.out.terminal = true;
+        self
+    }
+
     #[cfg(test)]
     pub(in crate::cli) fn break_pipe(&mut self) {
         self.out.gone = true;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use outboard_import::{Plan, Reading, Source, Start, attach, is_attached};
+use outboard_import::{Alone, Plan, Reading, Source, Start, attach, is_attached};
 
 use super::files::{self, create};
 use super::{MAX_FILE, Places, unreadable};
@@ -102,7 +102,8 @@ pub(super) fn undo(places: &Places) -> Result<Undone, Trouble> {
     let kept = match &now {
         None => None,
         Some(now) => {
-            let source = Source { path: &places.file, text: now, home: places.home.as_deref() };
+            let home = places.home.as_deref();
+            let source = Source { path: &places.file, text: now, home, beside: &Alone };
             (!is_attached(&source, &before)).then(|| beside(&places.file, CHANGED))
         }
     };

@@ -6,9 +6,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use outboard_import::{Plan, tilde};
+use outboard_import::{Beside, Plan, tilde};
 
-use super::Places;
+use super::{MAX_FILE, Places};
 use crate::cli::exit::Exit;
 use crate::cli::trouble::Trouble;
 
@@ -21,17 +21,37 @@ const GITIGNORE: &str = ".gitignore";
 ///
 /// Why not, in words.
 pub(super) fn read(path: &Path, most: u64) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let about = file.metadata().map_err(|error| error.to_string())?;
+    // Looked at before it is opened: a pipe that nobody writes to would be waited for.
+    let about = fs::metadata(path).map_err(|error| error.to_string())?;
     if !about.is_file() {
         return Err("it is no file".to_owned());
     }
+    let file = File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > most {
         return Err(format!("it is larger than {} MiB", most >> 20));
     }
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+/// What an imported file names, as it lies on the disk.
+#[derive(Debug)]
+pub(super) struct OnDisk;
+
+/// Names of one folder that are looked at.
+const MOST_NAMES: usize = 10_000;
+
+impl Beside for OnDisk {
+    fn text(&self, path: &Path) -> Result<String, String> {
+        read(path, MAX_FILE)
+    }
+
+    fn names(&self, folder: &Path) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        names.take(MOST_NAMES).collect()
+    }
 }
 
 /// Writes what is planned. Secrets first, and what keeps them out of a repository before them: whatever stops it half

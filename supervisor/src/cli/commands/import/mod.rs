@@ -49,7 +49,12 @@ pub(super) fn run(args: &ImportArgs, state_dir: Option<&Path>, screen: &mut Scre
         return Ok(Exit::Done);
     }
     let text = text_of(&places)?;
-    let source = Source { path: &places.file, text: &text, home: places.home.as_deref() };
+    let source = Source {
+        path: &places.file,
+        text: &text,
+        home: places.home.as_deref(),
+        beside: &files::OnDisk,
+    };
     let reading = read(&source).map_err(|unread| {
         let line = unread.line.map_or_else(String::new, |line| format!(":{line}"));
         Trouble::new(Exit::Usage, format!("{}{line}: {}", args.file.display(), unread.what))
