@@ -7,8 +7,11 @@ use crate::words;
 pub(crate) struct Line {
     /// From 1.
     pub(crate) at: usize,
-    pub(crate) set: Result<(String, String), &'static str>,
+    pub(crate) set: Set,
 }
+
+/// Name and value, or why there is none.
+type Set = Result<(String, String), &'static str>;
 
 /// Everything that a file sets, in its order. What is not understood is told without its text, which may be a secret.
 pub(crate) fn parse(text: &str) -> Vec<Line> {
@@ -24,7 +27,7 @@ pub(crate) fn parse(text: &str) -> Vec<Line> {
 }
 
 /// What the text begins with, and the bytes that it takes up, its line end among them.
-fn one(text: &str) -> (Option<Result<(String, String), &'static str>>, usize) {
+fn one(text: &str) -> (Option<Set>, usize) {
     let end = text.find('\n').map_or(text.len(), |at| at + 1);
     let line = text[..end].trim();
     if line.is_empty() || line.starts_with('#') {

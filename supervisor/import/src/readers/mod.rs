@@ -31,9 +31,8 @@ impl Page<'_> {
 
 pub(crate) fn read(source: &Source<'_>) -> Result<Reading, Unread> {
     let extension = source.path.extension().and_then(|extension| extension.to_str());
-    match extension {
-        Some("conf" | "ini") => return supervisord::read(source),
-        _ => {}
+    if let Some("conf" | "ini") = extension {
+        return supervisord::read(source);
     }
     let is_yaml = matches!(extension, Some("yml" | "yaml"));
     let root = if is_yaml { of_yaml(source) } else { of_json(source) }?;
@@ -43,7 +42,7 @@ pub(crate) fn read(source: &Source<'_>) -> Result<Reading, Unread> {
         project: project_of(source.path, source.home),
         evaluated: matches!(extension, Some("js" | "cjs" | "mjs")),
     };
-    if is_yaml && !page.root.get("apps").is_some() {
+    if is_yaml && page.root.get("apps").is_none() {
         let what =
             "of what is written in YAML only an ecosystem of PM2 is read, and this has no `apps`";
         return Err(Unread { line: None, what: what.to_owned() });
