@@ -1,7 +1,7 @@
 """Each SDK as it would be published: packed, looked into, installed into a fresh project, and run.
 
-Run by `plugin-sdk/test`. PACKER is a Python with pip and the backend of the Python SDK; OUTBOARD is the program. Nothing
-is fetched. With OUTBOARD_LONG=1 a fresh project in Rust is built too, and the wheel in isolation, as `pip` does it.
+Run by `plugin-sdk/test`, with a Python that has pip and the backend of the Python SDK; OUTBOARD is the program. Nothing is
+fetched. With OUTBOARD_LONG=1 a fresh project in Rust is built too, and the wheel in isolation, as `pip` does it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tarfile
 import tempfile
 import unittest
@@ -19,7 +20,6 @@ from pathlib import Path
 SDK = Path(__file__).resolve().parents[1]
 ROOT = SDK.parent
 OUTBOARD = os.environ.get("OUTBOARD", "outboard")
-PACKER = os.environ.get("PACKER", "python3")
 LONG = os.environ.get("OUTBOARD_LONG") == "1"
 
 LICENCES = {"LICENSE-MIT", "LICENSE-APACHE"}
@@ -81,7 +81,7 @@ class Packages(unittest.TestCase):
 
     def test_python(self) -> None:
         build = "import sys, flit_core.buildapi as it; it.build_sdist(sys.argv[1])"
-        self.run_in(SDK / "python", PACKER, "-c", build, self.folder)
+        self.run_in(SDK / "python", sys.executable, "-c", build, self.folder)
         sdist = self.packed(self.folder, "*.tar.gz")
         with tarfile.open(sdist) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
@@ -89,7 +89,7 @@ class Packages(unittest.TestCase):
             self.assertIn(name, names)
 
         # The wheel is made of the archive, as an index would have it.
-        pip = [PACKER, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
         alone = [] if LONG else ["--no-build-isolation", "--no-index"]
         self.run_in(self.folder, *pip, "wheel", "--no-deps", *alone, "--wheel-dir", ".", sdist)
         wheel = self.packed(self.folder, "*.whl")
@@ -102,8 +102,8 @@ class Packages(unittest.TestCase):
         self.assertEqual({Path(name).name for name in names if "/licenses/" in name}, LICENCES)
 
         venv = self.project / ".venv"
-        self.run_in(self.project, PACKER, "-m", "venv", "--without-pip", venv)
-        where = self.run_in(self.project, PACKER, "-c", "import pip; print(pip.__path__[0])")
+        self.run_in(self.project, sys.executable, "-m", "venv", "--without-pip", venv)
+        where = self.run_in(self.project, sys.executable, "-c", "import pip; print(pip.__path__[0])")
         lent = str(Path(where.strip()).parent)
         python = venv / "bin/python"
         self.run_in(
@@ -159,8 +159,8 @@ class Packages(unittest.TestCase):
         (proxy / f"{version}.mod").write_text(gomod)
         (proxy / f"{version}.info").write_text(json.dumps({"Version": version}))
         (proxy / "list").write_text(f"{version}\n")
-        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-        names = self.run_in(SDK / "go", *listed).splitlines()
+        files = (path for path in (SDK / "go").rglob("*") if path.is_file())
+        names = [str(path.relative_to(SDK / "go")) for path in files]
         self.assertLessEqual(LICENCES | {"README.md", "go.mod"}, set(names))
         with zipfile.ZipFile(proxy / f"{version}.zip", "w") as archive:
             for name in names:
