@@ -38,9 +38,33 @@ EXPECTED = {
 }
 
 
+#: What has members of somebody else's.
+OPEN = {"Payload", "PingResult"}
+
+
+def closed(schema: Any) -> Any:
+    """The same, with members that it does not name refused: what our own sides say, it has to name."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: part if name in OPEN else closed(part) for name, part in schema.items()}
+    if schema.get("type") == "object" and "properties" in schema:
+        inner.setdefault("additionalProperties", False)
+    return inner
+
+
+CLOSED = closed(SCHEMA["$defs"])
+
+
 def part(name: str) -> Validator:
     """One of the definitions."""
     return Validator({"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]})
+
+
+def exactly(schema: dict[str, Any]) -> Validator:
+    """As the definitions that it refers to, closed."""
+    return Validator({**schema, "$defs": CLOSED})
 
 
 def problems(validator: Validator, value: Any) -> list[str]:
@@ -133,7 +157,8 @@ class Traffic(Supervised):
         """The methods that a side has named; every frame of it fits, and so does what each request came to."""
         other = "plugin" if side == "host" else "host"
         answers = {frame["id"]: frame for frame in said[other] if "method" not in frame}
-        message = part("HostMessage" if side == "host" else "PluginMessage")
+        which = "HostMessage" if side == "host" else "PluginMessage"
+        message = exactly({"$ref": f"#/$defs/{which}"})
         for frame in said[side]:
             self.assertEqual(problems(message, frame), [], frame)
             about = SCHEMA["x-methods"].get(frame.get("method"))
@@ -142,7 +167,7 @@ class Traffic(Supervised):
             self.assertEqual(about["from"], side)
             answer = answers[frame["id"]]
             if "result" in answer:
-                result = Validator({"allOf": [about["result"]], "$defs": SCHEMA["$defs"]})
+                result = exactly(about["result"])
                 self.assertEqual(problems(result, answer["result"]), [], answer)
         return {frame["method"] for frame in said[side] if "method" in frame}
 
