@@ -40,6 +40,7 @@
 
 pub mod cli;
 pub mod control;
+mod dialects;
 pub mod discover;
 pub mod host;
 mod nearest;

@@ -115,8 +115,8 @@ impl Dispatcher {
             stdin: ours.stdin,
             stdout: ours.stdout,
             stderr: ours.stderr,
-            dialect: super::dialects::make(&manifest),
-            limits: super::dialects::limits(&manifest),
+            dialect: crate::dialects::make(&manifest),
+            limits: crate::dialects::limits(&manifest),
             strict: manifest.wire.stdout_junk == outboard_manifest::StdoutJunk::Strict,
         });
         let ran = Fingerprint::of(&manifest, &launch, identity);
@@ -165,7 +165,7 @@ impl Dispatcher {
             call: &super::permit::patterns(&manifest.permissions.call),
             publish: &super::permit::patterns(&manifest.permissions.publish),
             events: true,
-            limits: super::dialects::open_limits(&manifest),
+            limits: crate::dialects::open_limits(&manifest),
         });
         self.orders.insert(number, (key, generation));
         let live = Live {

@@ -16,7 +16,6 @@ mod chain;
 mod clock;
 mod command;
 mod diagnose;
-mod dialects;
 mod dispatch;
 mod dossier;
 mod failpoint;

@@ -10,7 +10,7 @@ impl Link {
     /// still counts where it is lower.
     pub(crate) fn set_bounds(&self, manifest: &Manifest) {
         let advertised = self.slot.told().of(self.generation).concurrency;
-        let new = super::super::dialects::limits(manifest);
+        let new = crate::dialects::limits(manifest);
         let mut state = self.state();
         state.again.rename(&manifest.calls.idempotent);
         let limits = state.peer.limits_mut();

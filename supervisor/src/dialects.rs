@@ -1,4 +1,4 @@
-//! From a manifest to the dialect of a link and its bounds.
+//! From a manifest to the dialect of a link and its bounds: for the host, and for whoever tries a plugin without one.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -11,7 +11,7 @@ use outboard_wire::peer::Limits;
 
 /// The dialect of one generation.
 #[must_use]
-pub(super) fn make(manifest: &Manifest) -> Box<dyn Dialect> {
+pub(crate) fn make(manifest: &Manifest) -> Box<dyn Dialect> {
     match manifest.dialect {
         Name::Mcp => Box::new(Mcp::new(McpSettings {
             era: match manifest.mcp.era {
@@ -67,7 +67,7 @@ fn file_uri(path: &Path) -> String {
 
 /// What the link bears.
 #[must_use]
-pub(super) fn limits(manifest: &Manifest) -> Limits {
+pub(crate) fn limits(manifest: &Manifest) -> Limits {
     let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
     Limits {
         max_frame: manifest.wire.max_frame,
@@ -84,7 +84,7 @@ pub(super) fn limits(manifest: &Manifest) -> Limits {
 
 /// What the opening tells the plugin of its bounds.
 #[must_use]
-pub(super) fn open_limits(manifest: &Manifest) -> OpenLimits {
+pub(crate) fn open_limits(manifest: &Manifest) -> OpenLimits {
     OpenLimits {
         max_frame: manifest.wire.max_frame,
         max_send: manifest.wire.max_send,
