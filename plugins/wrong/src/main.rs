@@ -1,8 +1,9 @@
-//! A plugin that breaks one rule of the protocol, as told: what the conformance kit is tried on.
+//! A plugin that breaks one rule of its protocol, as told: what the conformance kit is tried on.
 //!
 //! It shares no code with the kit, so a mistake of the kit's own wire still shows here.
 
 mod answers;
+mod foreign;
 mod sys;
 
 use std::io::Read;
@@ -11,22 +12,31 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use answers::Plugin;
+use foreign::Speaks;
 
 /// One tick of the slow method.
 const TICK: Duration = Duration::from_millis(20);
 
 fn main() {
+    let mut broken = String::new();
+    let mut speaks = None;
     let mut args = std::env::args().skip(1);
-    let broken = match (args.next().as_deref(), args.next()) {
-        (None, _) => String::new(),
-        (Some("--break"), Some(rule)) => rule.to_uppercase(),
-        _ => {
-            sys::complain("usage: outboard-wrong [--break C01…C40]");
-            exit(2);
+    while let Some(arg) = args.next() {
+        match (&*arg, args.next()) {
+            ("--break", Some(rule)) => broken = rule.to_uppercase(),
+            ("--dialect", Some(dialect)) if dialect == "mcp" => speaks = Some(Speaks::Mcp),
+            ("--dialect", Some(dialect)) if dialect == "lsp" => speaks = Some(Speaks::Lsp),
+            _ => {
+                sys::complain("usage: outboard-wrong [--dialect mcp|lsp] [--break C01…C40]");
+                exit(2);
+            }
         }
-    };
+    }
     if broken == "C36" {
         sys::ignore_sigterm();
+    }
+    if let Some(speaks) = speaks {
+        foreign::run(speaks, broken);
     }
     let (sender, chunks) = mpsc::channel();
     std::thread::spawn(move || read(&sender));

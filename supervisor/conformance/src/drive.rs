@@ -7,11 +7,11 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use outboard_wire::json::{member, text_member};
-use outboard_wire::{Framer, Id, Item, Message, decode, encode};
+use outboard_wire::{Dialect, Framer, Item, Message, decode};
 
 use crate::clock::Clock;
 use crate::crew::{Crew, Process, read_now};
+use crate::host::{self, Host};
 use crate::launch::Launch;
 use crate::record::{Answer, Ended, Record, Seen, What};
 use crate::run::Error;
@@ -34,30 +34,29 @@ pub(crate) fn drive(
     crew: &Crew,
     launch: &Launch,
     subject: &Subject,
-    script: &Script,
+    script: &Script<'_>,
 ) -> Result<Record, Error> {
     let process = crew.spawn(launch)?;
     let mut drive = Drive {
         process,
         clock: Clock::start(),
-        framer: Framer::newline(subject.max_frame),
-        notes: Notes { max_depth: subject.max_depth, ..Notes::default() },
+        framer: Framer::new(subject.host.framing, subject.max_frame),
+        notes: Notes::new(subject),
         out: Vec::new(),
         written: 0,
         stdout_open: true,
         stderr_open: true,
         buffer: vec![0; 64 << 10],
     };
-    drive.notes.record.secrets.clone_from(&subject.secrets);
     drive.tell(script);
     Ok(drive.finish())
 }
 
-struct Drive {
+struct Drive<'s> {
     process: Process,
     clock: Clock,
     framer: Framer,
-    notes: Notes,
+    notes: Notes<'s>,
     /// For stdin; what of it is written has left.
     out: Vec<u8>,
     written: usize,
@@ -67,9 +66,11 @@ struct Drive {
 }
 
 /// What is written down while frames are cut.
-#[derive(Default)]
-struct Notes {
+struct Notes<'s> {
     record: Record,
+    host: &'s Host,
+    /// Answers the plugin's own requests.
+    dialect: Box<dyn Dialect>,
     max_depth: u32,
     now: Duration,
     /// Ids of ours that are answered.
@@ -77,7 +78,7 @@ struct Notes {
     opening: Option<bool>,
     /// When something last came.
     last: Duration,
-    /// What its own requests are answered with.
+    /// The answers to its own requests, as frames.
     replies: Vec<u8>,
 }
 
@@ -90,8 +91,8 @@ enum Until {
     End,
 }
 
-impl Drive {
-    fn tell(&mut self, script: &Script) {
+impl Drive<'_> {
+    fn tell(&mut self, script: &Script<'_>) {
         for step in &script.steps {
             let now = self.clock.now();
             match step {
@@ -269,7 +270,21 @@ impl Drive {
     }
 }
 
-impl Notes {
+impl<'s> Notes<'s> {
+    fn new(subject: &'s Subject) -> Self {
+        Self {
+            record: Record { secrets: subject.secrets.clone(), ..Record::default() },
+            host: &subject.host,
+            dialect: subject.host.dialect(),
+            max_depth: subject.max_depth,
+            now: Duration::ZERO,
+            answered: HashSet::new(),
+            opening: None,
+            last: Duration::ZERO,
+            replies: Vec::new(),
+        }
+    }
+
     fn push(&mut self, at: Duration, what: What) {
         self.record.seen.push(Seen { at, what });
     }
@@ -289,19 +304,21 @@ impl Notes {
             Item::Junk { kind, line, .. } => What::Junk { kind, line: kept(line).to_vec() },
             Item::TooLong { bytes, .. } | Item::Runaway { bytes } => What::TooLong { bytes },
             Item::Tail { kept: line, .. } => What::Tail { line: kept(line).to_vec() },
-            // Newline framing is never lost.
-            Item::Fatal { .. } => return,
+            Item::Fatal { near, .. } => What::Lost { near: near.to_vec() },
         };
         self.push(self.now, what);
     }
 
     fn frame(&mut self, frame: &str) -> What {
         let text = || String::from_utf8_lossy(kept(frame.as_bytes())).into_owned();
+        let opens = self.opening.is_none();
         match decode(frame, self.max_depth) {
             Ok(Message::Response { id, outcome }) => {
                 self.opening.get_or_insert(outcome.is_ok());
                 self.answered.extend(id.as_own());
                 let outcome = match outcome {
+                    // An opening is read as a whole, and may be long.
+                    Ok(result) if opens => Ok(result.get().to_owned()),
                     Ok(result) => {
                         Ok(String::from_utf8_lossy(kept(result.get().as_bytes())).into_owned())
                     }
@@ -314,8 +331,10 @@ impl Notes {
                 What::Orphan { code: error.code, text: text() }
             }
             Ok(Message::Request { id, method, params }) => {
-                let params = params.map_or("{}", |params| params.get());
-                reply(&mut self.replies, &id, &method, params);
+                let line = host::answer(&mut *self.dialect, id, &method, params);
+                if !line.is_empty() {
+                    self.host.frame(&mut self.replies, &line);
+                }
                 What::Request { text: text() }
             }
             Ok(Message::Notification { method, params }) => {
@@ -330,22 +349,4 @@ impl Notes {
 
 fn kept(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(KEPT)]
-}
-
-/// Answers a request of the plugin as a host does that lets it call nobody.
-fn reply(out: &mut Vec<u8>, id: &Id, method: &str, params: &str) {
-    match method {
-        "host/info" => {
-            let info = r#"{"hostInfo":{"name":"outboard","version":"conformance"},"peers":[]}"#;
-            encode::result(out, id, info);
-        }
-        "host/publish" if member(params, "topic").is_some() => {
-            encode::error(out, id, -31006, "no topic may be published here", None);
-        }
-        "host/call" => {
-            let plugin = text_member(params, "plugin").unwrap_or_default();
-            encode::error(out, id, -31006, &format!("{plugin} may not be called here"), None);
-        }
-        _ => encode::error(out, id, -32601, "the host has no such method", None),
-    }
 }

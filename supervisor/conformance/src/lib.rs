@@ -6,11 +6,12 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`rules`] | the forty rules: their names, their words, and which rest on which |
+//! | [`rules`] | the forty rules, and a book for each dialect: what it makes of them, how much they weigh, which rest on which |
 //! | [`report`] | what came out: an outcome for each rule, with what was seen |
-//! | `checks` | stories and judges, a file for each theme |
+//! | `checks` | stories and judges, a file for each theme, and one for each dialect that says which it plays |
 //! | `script` | a story, as data |
 //! | `record` | what a process did, and questions about it |
+//! | `host` | what a host says in a dialect, and how it answers: all of it asked of the wire's own dialects |
 //! | `subject` | the plugin that is looked at: what its manifest and its opening say |
 //! | `launch` | from a manifest to an order for the keeper |
 //! | `crew` | the keeper: every process is started, ended and counted by it |
@@ -26,6 +27,7 @@ mod checks;
 mod clock;
 mod crew;
 mod drive;
+mod host;
 mod launch;
 mod quote;
 mod record;
@@ -36,5 +38,5 @@ mod script;
 mod subject;
 
 pub use report::{Checked, Outcome, Report};
-pub use rules::{Id, Level, RULES, Rule};
+pub use rules::{Book, Id, Level, Rule};
 pub use run::{Error, run};

@@ -45,6 +45,10 @@ pub(crate) enum What {
         kind: JunkKind,
         line: Vec<u8>,
     },
+    /// From here on nobody can tell where a frame begins; the bytes that show it.
+    Lost {
+        near: Vec<u8>,
+    },
     /// A frame beyond the cap.
     TooLong {
         bytes: u64,
@@ -184,17 +188,27 @@ impl Record {
             | What::Note { text, .. }
             | What::Reject { text, .. } => text,
             What::Mark(_) | What::Asked(_) => "",
-            What::Junk { line, .. } | What::Tail { line } => {
+            What::Junk { line, .. } | What::Tail { line } | What::Lost { near: line } => {
                 std::str::from_utf8(line).unwrap_or_default()
             }
             What::TooLong { .. } => "a frame beyond the cap",
         }
     }
 
+    /// Where its frames were lost.
+    pub(crate) fn lost(&self) -> Option<&[u8]> {
+        self.seen.iter().find_map(|seen| match &seen.what {
+            What::Lost { near } => Some(&**near),
+            _ => None,
+        })
+    }
+
     /// Why something did not come: how the process ended, or that it only kept silent.
     pub(crate) fn instead(&self) -> String {
         let mut text = if self.flooded {
             "it wrote without end instead".to_owned()
+        } else if let Some(near) = self.lost() {
+            format!("it may have, but its frames cannot be told apart, near {}", self.quote(near))
         } else {
             match &self.ended {
                 Some(ended) => format!("it ended: {}", exit_words(ended.exit)),

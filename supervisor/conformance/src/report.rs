@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::rules::{Id, Level};
+use crate::rules::{Book, Level, Rule};
 
 /// What became of one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ impl Outcome {
 /// One rule, checked.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    pub id: Id,
+    pub rule: &'static Rule,
     pub outcome: Outcome,
     /// What the plugin did, or why nothing was judged. One line; no secret of the plugin's surroundings is in it.
     pub seen: String,
@@ -43,7 +43,9 @@ pub struct Checked {
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// By id.
+    /// What it was checked against.
+    pub book: &'static Book,
+    /// In order of their rules' ids.
     pub checks: Vec<Checked>,
     pub took: Duration,
 }

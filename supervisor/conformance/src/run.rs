@@ -5,16 +5,18 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outboard_manifest::{Dialect, Manifest};
+use outboard_manifest::Manifest;
+use outboard_wire::Dialect;
 
-use crate::checks::{OVERALL, SCENES, SURVEY, Scene};
+use crate::checks::{Judge, Play, Scene};
 use crate::clock::Clock;
 use crate::crew::Crew;
 use crate::drive::drive;
+use crate::host::Host;
 use crate::launch::Launch;
-use crate::record::Record;
-use crate::report::{Checked, Outcome, Report, Verdict};
-use crate::rules::{Id, RULES};
+use crate::record::{Record, What};
+use crate::report::{Checked, Report, Verdict};
+use crate::rules::{Book, Id};
 use crate::subject::Subject;
 
 /// Stories that are told at the same time: most of them wait most of the time.
@@ -23,9 +25,12 @@ const SIDE_BY_SIDE: usize = 6;
 /// Why nothing could be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Only native plugins are held against these rules.
-    #[error("the rules are those of native plugins, and this one speaks {0}")]
-    Dialect(&'static str),
+    /// A rule that was asked for means nothing in its dialect.
+    #[error("{id} is no rule of {against}")]
+    NotOfIts { id: Id, against: &'static str },
+    /// It is opened in a way that the rules do not know.
+    #[error("it is not opened by initialize, and the rules are those of {}", Book::of(outboard_manifest::Dialect::Mcp).against)]
+    Era,
     /// Its surroundings refuse it: each reason is one line.
     #[error("{}", .0.join("; "))]
     Surroundings(Vec<String>),
@@ -37,7 +42,8 @@ pub enum Error {
     Keeper(String),
 }
 
-/// Checks a plugin: all rules, or those of `only` with what they rest on. Blocks its thread for some seconds.
+/// Checks a plugin: all rules of its dialect, or those of `only` with what they rest on. `dialect` is the manifest's, and
+/// new. Blocks its thread for some seconds.
 ///
 /// For a process whose own business this is: it becomes a child subreaper, must have no children, and its `main` must
 /// begin with [`outboard_keeper::entry::run_if_keeper`]. Nothing of the plugin runs any more when this returns; when this
@@ -46,37 +52,43 @@ pub enum Error {
 /// # Errors
 ///
 /// Nothing could be checked; see [`Error`].
-pub fn run(manifest: &Manifest, only: Option<&[Id]>) -> Result<Report, Error> {
-    if manifest.dialect != Dialect::Native {
-        return Err(Error::Dialect(manifest.dialect.name()));
-    }
+pub fn run(
+    manifest: &Manifest,
+    dialect: Box<dyn Dialect>,
+    only: Option<&[Id]>,
+) -> Result<Report, Error> {
     let clock = Clock::start();
-    let asked = with_bases(only);
+    let book = Book::of(manifest.dialect);
+    let play = Play::of(manifest.dialect);
+    let asked = with_bases(book, only)?;
+    let host = Host::new(manifest, dialect)?;
     let launch = Launch::prepare(manifest)?;
-    let mut subject = Subject::new(manifest, launch.secrets.clone());
+    let mut subject = Subject::new(manifest, host, launch.secrets.clone());
     let crew = Crew::start()?;
-    let mut told = Told::default();
+    let mut told = Told::new(book);
 
     // First the opening and a ping: what all else is built upon, and with the machine for itself.
-    let script = (SURVEY.script)(&subject).unwrap_or_default();
-    let survey = drive(&crew, &launch, &subject, &script)?;
+    let survey = drive(&crew, &launch, &subject, &(play.survey)(&subject))?;
+    if speaks_another_era(&survey) {
+        return Err(Error::Era);
+    }
     if let Some(opening) = survey.opened() {
-        subject.learn(&opening);
+        subject.learn(opening);
         subject.start_took = survey.opening().map(|seen| seen.at).unwrap_or_default();
     }
-    told.hear(&SURVEY, &subject, survey);
+    told.hear(play.seen_at_once, &subject, survey);
     subject.pings = told.holds(Id::C08);
 
     // What is judged by a whole run is judged by what was asked for, or by everything where nothing else was.
-    let everything = asked.iter().all(|id| OVERALL.iter().any(|(overall, _)| overall == id));
+    let everything = asked.iter().all(|id| play.overall.iter().any(|(overall, _)| overall == id));
     let wanted = |scene: &&Scene| {
         let asked = everything || scene.rules.iter().any(|(id, _)| asked.contains(id));
         asked && scene.rules.iter().any(|(id, _)| told.stands(*id))
     };
-    let scenes: Vec<&Scene> = SCENES.iter().copied().flatten().filter(wanted).collect();
+    let scenes: Vec<&Scene> = play.scenes.iter().copied().flatten().filter(wanted).collect();
     for (scene, heard) in tell_all(&crew, &launch, &subject, &scenes) {
         match heard {
-            Heard::Record(record) => told.hear(scene, &subject, *record),
+            Heard::Record(record) => told.hear(scene.rules, &subject, *record),
             Heard::Moot(why) => told.judge_all(scene, || Verdict::moot(why.clone())),
             Heard::Failed(error) => {
                 told.judge_all(scene, || Verdict::broken(format!("not this time: {error}")));
@@ -84,23 +96,33 @@ pub fn run(manifest: &Manifest, only: Option<&[Id]>) -> Result<Report, Error> {
         }
     }
     drop(crew);
-    for (id, judge) in OVERALL {
+    for (id, judge) in play.overall {
         told.verdicts.insert(*id, (judge(&subject, &told.records), Duration::ZERO));
     }
-    Ok(Report { checks: told.checked(&asked), took: clock.now() })
+    Ok(Report { book, checks: told.checked(&asked), took: clock.now() })
+}
+
+/// An MCP server that knows no `initialize`, and says so in the words of the era that has none.
+fn speaks_another_era(survey: &Record) -> bool {
+    const UNSUPPORTED_VERSION: i64 = -32022;
+    let opening = survey.opening().map(|seen| &seen.what);
+    matches!(opening, Some(What::Answer(answer)) if answer.is_error(UNSUPPORTED_VERSION))
 }
 
 /// The rules asked for, and those that they rest on.
-fn with_bases(only: Option<&[Id]>) -> BTreeSet<Id> {
-    let Some(only) = only else { return RULES.iter().map(|rule| rule.id).collect() };
+fn with_bases(book: &Book, only: Option<&[Id]>) -> Result<BTreeSet<Id>, Error> {
+    let Some(only) = only else { return Ok(book.rules.iter().map(|rule| rule.id).collect()) };
+    if let Some(id) = only.iter().find(|id| book.rule(**id).is_none()) {
+        return Err(Error::NotOfIts { id: *id, against: book.against });
+    }
     let mut all: BTreeSet<Id> = only.iter().copied().collect();
     // Bases come earlier: one pass from the end finds them all.
-    for rule in RULES.iter().rev() {
+    for rule in book.rules.iter().rev() {
         if all.contains(&rule.id) {
             all.extend(rule.rests_on);
         }
     }
-    all
+    Ok(all)
 }
 
 enum Heard {
@@ -142,15 +164,19 @@ fn tell_all<'s>(
 }
 
 /// What is known so far.
-#[derive(Default)]
 struct Told {
+    book: &'static Book,
     verdicts: BTreeMap<Id, (Verdict, Duration)>,
     records: Vec<Record>,
 }
 
 impl Told {
-    fn hear(&mut self, scene: &Scene, subject: &Subject, record: Record) {
-        for (id, judge) in scene.rules {
+    fn new(book: &'static Book) -> Self {
+        Self { book, verdicts: BTreeMap::new(), records: Vec::new() }
+    }
+
+    fn hear(&mut self, rules: &[(Id, Judge)], subject: &Subject, record: Record) {
+        for (id, judge) in rules {
             self.verdicts.insert(*id, (judge(subject, &record), record.took));
         }
         self.records.push(record);
@@ -170,14 +196,15 @@ impl Told {
     /// Whether nothing that a rule rests on is known to be broken.
     fn stands(&self, id: Id) -> bool {
         let broken = |base: &Id| matches!(self.verdicts.get(base), Some((Verdict::Broken(_), _)));
-        id.rule().rests_on.iter().all(|base| !broken(base) && self.stands(*base))
+        let bases = self.book.rule(id).map_or(&[][..], |rule| rule.rests_on);
+        bases.iter().all(|base| !broken(base) && self.stands(*base))
     }
 
     /// The outcomes of these rules. What rests on a broken rule is not judged: one cause is told once.
     fn checked(&self, asked: &BTreeSet<Id>) -> Vec<Checked> {
         let mut fallen: BTreeMap<Id, Id> = BTreeMap::new();
         let mut checks = Vec::new();
-        for rule in RULES {
+        for rule in self.book.rules {
             let base = rule.rests_on.iter().find_map(|base| fallen.get(base).copied());
             let (verdict, took) = match (base, self.verdicts.get(&rule.id)) {
                 (Some(base), _) => {
@@ -186,12 +213,13 @@ impl Told {
                 (None, Some(found)) => found.clone(),
                 (None, None) => (Verdict::moot("it was not asked for"), Duration::ZERO),
             };
-            let outcome = verdict.outcome(rule.level);
-            if let Some(root) = base.or((outcome == Outcome::Fail).then_some(rule.id)) {
+            let broken = matches!(verdict, Verdict::Broken(_));
+            if let Some(root) = base.or(broken.then_some(rule.id)) {
                 fallen.insert(rule.id, root);
             }
             if asked.contains(&rule.id) {
-                checks.push(Checked { id: rule.id, outcome, seen: verdict.into_seen(), took });
+                let outcome = verdict.outcome(rule.level);
+                checks.push(Checked { rule, outcome, seen: verdict.into_seen(), took });
             }
         }
         checks
@@ -200,34 +228,45 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use outboard_manifest::Dialect;
 
-    fn told(verdicts: &[(Id, Verdict)]) -> Told {
-        let all = RULES.iter().map(|rule| (rule.id, (Verdict::kept(""), Duration::ZERO)));
-        let mut verdicts_of: BTreeMap<_, _> = all.collect();
-        for (id, verdict) in verdicts {
-            verdicts_of.insert(*id, (verdict.clone(), Duration::ZERO));
+    use super::*;
+    use crate::report::Outcome;
+
+    fn told(dialect: Dialect, broken: Id) -> Vec<Checked> {
+        let book = Book::of(dialect);
+        let mut told = Told::new(book);
+        for rule in book.rules {
+            let verdict =
+                if rule.id == broken { Verdict::broken("cut") } else { Verdict::kept("") };
+            told.verdicts.insert(rule.id, (verdict, Duration::ZERO));
         }
-        Told { verdicts: verdicts_of, records: Vec::new() }
+        told.checked(&with_bases(book, None).unwrap())
+    }
+
+    fn skipped(checks: &[Checked]) -> Vec<(Id, &str)> {
+        let skipped = checks.iter().filter(|check| check.outcome == Outcome::Skip);
+        skipped.map(|check| (check.rule.id, &*check.seen)).collect()
     }
 
     #[test]
     fn one_cause_is_told_once() {
-        let told = told(&[(Id::C18, Verdict::broken("cut"))]);
-        let checks = told.checked(&with_bases(None));
-        let skipped: Vec<_> = checks
-            .iter()
-            .filter(|c| c.outcome == Outcome::Skip)
-            .map(|c| (c.id, &*c.seen))
-            .collect();
+        let checks = told(Dialect::Native, Id::C18);
         let why = "it rests on C18, which is broken";
-        assert_eq!(skipped, [(Id::C19, why), (Id::C20, why), (Id::C30, why)]);
+        assert_eq!(skipped(&checks), [(Id::C19, why), (Id::C20, why), (Id::C30, why)]);
         assert_eq!(checks.iter().filter(|c| c.outcome == Outcome::Fail).count(), 1);
+        // Whatever it weighs.
+        let checks = told(Dialect::Mcp, Id::C19);
+        assert_eq!(skipped(&checks), [(Id::C20, "it rests on C19, which is broken")]);
+        assert_eq!(checks.iter().filter(|c| c.outcome == Outcome::Warn).count(), 1);
     }
 
     #[test]
     fn what_is_asked_for_comes_with_what_it_rests_on() {
-        let asked: Vec<_> = with_bases(Some(&[Id::C20])).into_iter().collect();
+        let native = Book::of(Dialect::Native);
+        let asked: Vec<_> = with_bases(native, Some(&[Id::C20])).unwrap().into_iter().collect();
         assert_eq!(asked, [Id::C01, Id::C08, Id::C18, Id::C19, Id::C20]);
+        let refused = with_bases(Book::of(Dialect::Mcp), Some(&[Id::C01, Id::C33])).unwrap_err();
+        assert_eq!(refused.to_string(), "C33 is no rule of MCP 2025-11-25");
     }
 }

@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use outboard_wire::encode;
+use outboard_wire::{Id, encode};
+
+use crate::host::{Call, Host};
 
 /// How long an answer may take where no rule says otherwise.
 pub(crate) const BUDGET: Duration = Duration::from_secs(5);
@@ -50,14 +52,15 @@ pub(crate) enum Step {
 }
 
 /// What one process is told.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Script {
+#[derive(Debug)]
+pub(crate) struct Script<'h> {
+    host: &'h Host,
     pub(crate) steps: Vec<Step>,
 }
 
-impl Script {
-    pub(crate) fn new() -> Self {
-        Self::default()
+impl<'h> Script<'h> {
+    pub(crate) fn new(host: &'h Host) -> Self {
+        Self { host, steps: Vec::new() }
     }
 
     fn then(mut self, step: Step) -> Self {
@@ -73,17 +76,36 @@ impl Script {
         self.then(Step::Write(bytes.into()))
     }
 
+    /// One frame, message or not.
+    pub(crate) fn frame(self, text: &str) -> Self {
+        self.framed(&format!("{text}\n").into_bytes())
+    }
+
+    fn framed(self, line: &[u8]) -> Self {
+        let mut bytes = Vec::new();
+        self.host.frame(&mut bytes, line);
+        self.write(bytes)
+    }
+
     pub(crate) fn note(self, method: &str, params: &str) -> Self {
-        let mut frame = Vec::new();
-        encode::notification(&mut frame, method, Some(params));
-        self.write(frame)
+        self.say(&Call { method: method.to_owned(), params: params.to_owned() })
+    }
+
+    pub(crate) fn say(self, note: &Call) -> Self {
+        let mut line = Vec::new();
+        encode::notification(&mut line, &note.method, note.params());
+        self.framed(&line)
     }
 
     /// A request, whose answer nobody waits for here.
     pub(crate) fn request(self, id: u32, method: &str, params: &str) -> Self {
-        let mut frame = Vec::new();
-        encode::request(&mut frame, id, method, Some(params));
-        self.then(Step::Asked(id)).write(frame)
+        self.put(id, &Call { method: method.to_owned(), params: params.to_owned() })
+    }
+
+    pub(crate) fn put(self, id: u32, call: &Call) -> Self {
+        let mut line = Vec::new();
+        encode::request(&mut line, id, &call.method, call.params());
+        self.then(Step::Asked(id)).framed(&line)
     }
 
     /// A request, and its answer.
@@ -92,15 +114,21 @@ impl Script {
     }
 
     pub(crate) fn ping(self, id: u32) -> Self {
-        self.ask(id, "ping", "{}", BUDGET)
+        let ping = &self.host.ping;
+        self.put(id, ping).answers(id..=id, BUDGET)
+    }
+
+    /// A ping under an id that is text; nobody waits for its answer.
+    pub(crate) fn ping_as(self, id: &str) -> Self {
+        let ping = &self.host.ping;
+        let mut line = Vec::new();
+        encode::request_with(&mut line, &Id::Str(id.into()), &ping.method, ping.params());
+        self.framed(&line)
     }
 
     /// Pings under all of these ids, in one write.
     pub(crate) fn pings(self, ids: RangeInclusive<u32>) -> Self {
-        let mut frames = Vec::new();
-        for id in ids {
-            encode::request(&mut frames, id, "ping", Some("{}"));
-        }
+        let frames = ids.flat_map(|id| self.host.ping_frame(id)).collect::<Vec<u8>>();
         self.write(frames)
     }
 

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use outboard_manifest::Manifest;
-use outboard_wire::Dialect as _;
-
-use outboard_wire::dialect::{Ask, Native, OpenCx, OpenLimits};
+use outboard_manifest::{Dialect, Manifest};
 use serde_json::Value;
 
-use crate::script::{BUDGET, Script};
+use crate::host::{Call, Host};
+use crate::script::Script;
 
 /// Calls of declared methods go to so many of them at most.
 pub(crate) const MOST_METHODS: usize = 16;
@@ -20,8 +18,8 @@ pub(crate) const SYNC: u32 = 2;
 /// What the stories need to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
-    /// Params of `initialize`, as a host writes them.
-    pub(crate) initialize: String,
+    pub(crate) dialect: Dialect,
+    pub(crate) host: Host,
     /// For the whole opening.
     pub(crate) opening_budget: Duration,
     pub(crate) max_frame: usize,
@@ -30,7 +28,10 @@ pub(crate) struct Subject {
     pub(crate) slow_method: Option<String>,
     pub(crate) slow_params: String,
     pub(crate) secrets: Vec<String>,
-    /// What the opening said; empty before it.
+    pub(crate) patience: Patience,
+    /// The result of the opening; null before it.
+    pub(crate) opening: Value,
+    /// What a native opening declares.
     pub(crate) methods: Option<Vec<Method>>,
     pub(crate) supports: Supports,
     /// From the start of the process to its opening, when it had the machine for itself.
@@ -38,6 +39,32 @@ pub(crate) struct Subject {
     /// `ping` was answered: stories may lean on it.
     pub(crate) pings: bool,
 }
+
+/// How long it may take to leave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// To answer a `shutdown`.
+    pub(crate) shutdown: Duration,
+    /// After an `exit`, or once its stdin is closed.
+    pub(crate) exit: Duration,
+    /// After SIGTERM.
+    pub(crate) term: Duration,
+}
+
+impl Patience {
+    /// The protocol of this repository says how long; others leave it to their hosts, and so to the manifest.
+    fn of(manifest: &Manifest) -> Self {
+        let stop = &manifest.policy.stop;
+        match manifest.dialect {
+            Dialect::Native => Self { shutdown: PROMPT, exit: PROMPT, term: PROMPT },
+            Dialect::Mcp | Dialect::Lsp => {
+                Self { shutdown: stop.shutdown, exit: stop.exit, term: stop.term }
+            }
+        }
+    }
+}
+
+const PROMPT: Duration = Duration::from_secs(2);
 
 /// A declared method.
 #[derive(Clone, Debug)]
@@ -56,10 +83,11 @@ pub(crate) struct Supports {
 }
 
 impl Subject {
-    pub(crate) fn new(manifest: &Manifest, secrets: Vec<String>) -> Self {
+    pub(crate) fn new(manifest: &Manifest, host: Host, secrets: Vec<String>) -> Self {
         let start = &manifest.policy.start;
         Self {
-            initialize: initialize(manifest),
+            dialect: manifest.dialect,
+            host,
             opening_budget: start.first_byte_timeout + start.handshake_timeout,
             max_frame: manifest.wire.max_frame,
             max_depth: manifest.wire.max_depth,
@@ -67,6 +95,8 @@ impl Subject {
             slow_method: manifest.conformance.slow_method.clone(),
             slow_params: manifest.conformance.slow_params.to_string(),
             secrets,
+            patience: Patience::of(manifest),
+            opening: Value::Null,
             methods: None,
             supports: Supports::default(),
             start_took: Duration::ZERO,
@@ -75,7 +105,7 @@ impl Subject {
     }
 
     /// Takes in what an opening said, as far as it can be read: whether it is right is for a judge.
-    pub(crate) fn learn(&mut self, opening: &Value) {
+    pub(crate) fn learn(&mut self, opening: Value) {
         let flag = |name: &str| opening["supports"][name].as_bool().unwrap_or(false);
         self.supports = Supports {
             cancel: flag("cancel"),
@@ -91,6 +121,12 @@ impl Subject {
             };
             methods.iter().map(method).collect()
         });
+        self.opening = opening;
+    }
+
+    /// Whether the capabilities of an opening name this one.
+    pub(crate) fn offers(&self, capability: &str) -> bool {
+        self.opening["capabilities"][capability].is_object()
     }
 
     /// The method that stories call when any will do: `echo` where there is one.
@@ -101,50 +137,30 @@ impl Subject {
         echo.or_else(|| quick.clone().next()).ok_or_else(|| "it declares no methods".to_owned())
     }
 
-    /// Initialize, with other versions than a host's where `versions` says so.
-    pub(crate) fn initialize_with(&self, versions: &str) -> String {
-        self.initialize.replacen("\"protocolVersions\":[1]", versions, 1)
+    /// What the manifest names for calls that take a while, as it goes on the wire.
+    pub(crate) fn slow(&self) -> Result<Call, String> {
+        let named = self.slow_method.as_deref();
+        let method = named.ok_or("the manifest names no conformance.slow_method")?;
+        self.host.call(method, &self.slow_params)
+    }
+
+    pub(crate) fn script(&self) -> Script<'_> {
+        Script::new(&self.host)
+    }
+
+    /// A story that asks for an opening, and ends with that.
+    pub(crate) fn initialize(&self, params: &str) -> Script<'_> {
+        self.script()
+            .mark("initialize")
+            .request(OPENING, "initialize", params)
+            .opening(self.opening_budget)
     }
 
     /// A story from the opening on.
-    pub(crate) fn opened(&self) -> Script {
-        let script = Script::new()
-            .mark("initialize")
-            .request(OPENING, "initialize", &self.initialize)
-            .opening(self.opening_budget)
-            .mark("initialized")
-            .note("initialized", "{}");
+    pub(crate) fn opened(&self) -> Script<'_> {
+        let script = self.initialize(&self.host.initialize).mark("initialized");
+        let script = self.host.greeting.iter().fold(script, Script::say);
         // Whatever the opening set going has come by the time that a ping is answered.
-        if self.pings { script.ask(SYNC, "ping", "{}", BUDGET) } else { script }
+        if self.pings { script.ping(SYNC) } else { script }
     }
-}
-
-fn initialize(manifest: &Manifest) -> String {
-    let mut asks = Vec::new();
-    Native::new().open(
-        &OpenCx {
-            plugin: &manifest.id,
-            instance: &format!("{}-0", manifest.id),
-            generation: 1,
-            config: &manifest.config,
-            host_pid: None,
-            hint: None,
-            call: &[],
-            publish: &[],
-            events: true,
-            limits: OpenLimits {
-                max_frame: manifest.wire.max_frame,
-                max_send: manifest.wire.max_send,
-                max_depth: manifest.wire.max_depth,
-                handshake: manifest.policy.start.handshake_timeout,
-                ping_interval: manifest.policy.health.interval,
-            },
-        },
-        &mut asks,
-    );
-    let params = asks.into_iter().find_map(|ask| match ask {
-        Ask::Request { params, .. } => Some(params),
-        _ => None,
-    });
-    params.unwrap_or_else(|| "{\"protocolVersions\":[1]}".to_owned())
 }

@@ -1,5 +1,6 @@
 //! What may be typed. One tree gives parsing and help.
 
+mod conformance;
 mod discover;
 mod import;
 mod new;
@@ -9,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use outboard_conformance::Id;
 
+pub(super) use conformance::ConformanceArgs;
 pub(super) use discover::DiscoverArgs;
 pub(super) use import::ImportArgs;
 pub(super) use new::{Lang, NewArgs};
@@ -81,7 +82,7 @@ pub(super) enum Verb {
     Import(ImportArgs),
     /// Try what this machine can do for plugins, with throw-away processes
     Doctor(DoctorArgs),
-    /// Check a plugin against the rules of the protocol, each with processes of its own
+    /// Check a plugin, an MCP server or a language server against the rules of its protocol, each with processes of its own
     Conformance(ConformanceArgs),
     /// Probe plugins now, and print what each reports
     Health(HealthArgs),
@@ -354,25 +355,6 @@ pub(super) struct DoctorArgs {
     /// Folders of manifests, and single manifests: judges what they ask for
     #[arg(value_name = "DIR")]
     pub(super) sources: Vec<PathBuf>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(super) struct ConformanceArgs {
-    /// The plugin's manifest
-    #[arg(required_unless_present = "list", value_name = "MANIFEST")]
-    pub(super) manifest: Option<PathBuf>,
-
-    /// Only these rules, such as C16,C17, and those that they rest on
-    #[arg(long, value_name = "RULES", value_delimiter = ',')]
-    pub(super) only: Vec<Id>,
-
-    /// Also write the report there, as JUnit XML
-    #[arg(long, value_name = "FILE")]
-    pub(super) junit: Option<PathBuf>,
-
-    /// Print the rules, and check nothing
-    #[arg(long, conflicts_with_all = ["manifest", "only", "junit"])]
-    pub(super) list: bool,
 }
 
 #[derive(Debug, ClapArgs)]

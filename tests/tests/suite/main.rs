@@ -9,6 +9,7 @@ mod between;
 mod broken;
 mod calls;
 mod conformance;
+mod conformance_foreign;
 mod docs;
 mod doctor;
 mod dossier;

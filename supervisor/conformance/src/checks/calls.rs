@@ -1,7 +1,8 @@
-//! Calls of the plugin's own methods: C21, C22, C27, C28, C32, C40.
+//! Calls that take a while, of a method that the manifest names: C32 and C40.
 
 use std::time::Duration;
 
+use outboard_manifest::Dialect;
 use outboard_wire::Id as WireId;
 use serde_json::{Value, json};
 
@@ -9,213 +10,96 @@ use super::{QUIET, Scene, pinged, span};
 use crate::record::{Answer, Record, What};
 use crate::report::Verdict;
 use crate::rules::Id;
-use crate::script::{BUDGET, FIRST_ID, Script};
-use crate::subject::{MOST_METHODS, Method, Subject};
+use crate::script::{FIRST_ID, Script};
+use crate::subject::Subject;
 
-pub(super) const SCENES: &[Scene] = &[
-    Scene { script: with_progress, rules: &[(Id::C40, tells_of_its_progress)] },
-    Scene { script: cancelled, rules: &[(Id::C32, ends_a_cancelled_call)] },
-    Scene { script: each_with_nothing, rules: &[(Id::C28, lives_through_each)] },
-    Scene { script: hard_text, rules: &[(Id::C21, bears_hard_text)] },
-    Scene { script: with_meta, rules: &[(Id::C22, bears_meta)] },
-    Scene { script: wrong_params, rules: &[(Id::C27, refuses_wrong_params)] },
-];
+pub(super) const SCENES: &[Scene] = &[PROGRESS, CANCELLED];
+
+pub(super) const PROGRESS: Scene =
+    Scene { script: with_progress, rules: &[(Id::C40, tells_of_its_progress)] };
+pub(super) const CANCELLED: Scene =
+    Scene { script: cancelled, rules: &[(Id::C32, ends_a_cancelled_call)] };
 
 const CALL: u32 = FIRST_ID;
-const SECOND: u32 = FIRST_ID + 1;
-const PING: u32 = FIRST_ID + 2;
-/// Calls of all methods have ids from here on.
-const EACH: u32 = 100;
+const PING: u32 = FIRST_ID + 1;
 const TOKEN: &str = "conformance-1";
 /// How long a cancelled call may take to end.
 const PROMPT: Duration = Duration::from_secs(2);
 
-/// Text in which a line, a member or a string seems to end and does not.
-fn hard() -> Value {
-    json!({ "text": "a\u{2028}b\u{85}c\u{1f6a4} \"quoted\" \\ ,\"params\":{\"id\":5} end" })
-}
-
-fn hard_text(subject: &Subject) -> Result<Script, String> {
-    let method = subject.any_method()?;
-    Ok(subject.opened().mark("call").ask(CALL, &method.name, &hard().to_string(), BUDGET))
-}
-
-fn bears_hard_text(subject: &Subject, record: &Record) -> Verdict {
-    let others = |seen: &&crate::record::Seen| matches!(&seen.what, What::Answer(answer) if answer.id != WireId::from(CALL));
-    if let Some(seen) = record.after("call").iter().find(others) {
-        return Verdict::broken(format!("another id: {}", record.quote(record.text_of(seen))));
-    }
-    let Some(answer) = record.answer(CALL) else {
-        return Verdict::broken(format!("no answer: {}", record.instead()));
-    };
-    let is_echo = subject.any_method().is_ok_and(|method| method.name == "echo");
-    match answer.result() {
-        Some(result) if is_echo && result == hard() => Verdict::kept("given back unchanged"),
-        _ if is_echo => Verdict::broken(format!("changed: {}", record.quote(&answer.text))),
-        _ => Verdict::kept("one answer"),
-    }
-}
-
-fn with_meta(subject: &Subject) -> Result<Script, String> {
-    if !subject.supports.meta {
-        return Err("it does not say supports.meta".to_owned());
-    }
-    let method = &subject.any_method()?.name;
-    let meta = r#"{"_meta":{"deadlineMs":5000,"caller":"cli","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}"#;
-    Ok(subject.opened().ask(CALL, method, "{}", BUDGET).ask(SECOND, method, meta, BUDGET))
-}
-
-fn bears_meta(_: &Subject, record: &Record) -> Verdict {
-    let (Some(without), Some(with)) = (record.answer(CALL), record.answer(SECOND)) else {
-        return Verdict::broken(format!("no answer: {}", record.instead()));
-    };
-    let class = |answer: &Answer| answer.outcome.as_ref().map(drop).map_err(|code| *code);
-    match class(without) == class(with) {
-        true => Verdict::kept(if with.outcome.is_ok() {
-            "a result both times"
-        } else {
-            "the same error both times"
-        }),
-        false => Verdict::broken(format!(
-            "without: {}; with: {}",
-            record.quote(&without.text),
-            record.quote(&with.text)
-        )),
-    }
-}
-
-fn wrong_params(subject: &Subject) -> Result<Script, String> {
-    let methods = subject.methods.as_deref().unwrap_or_default();
-    let found = methods.iter().find_map(|m| Some((&m.name, wrong_for(m.schema.as_ref()?)?)));
-    let (name, params) =
-        found.ok_or("it declares no method with a schema that params can break")?;
-    Ok(subject.opened().ask(CALL, name, &params.to_string(), BUDGET).ping(PING))
-}
-
-/// An object that breaks a schema; `None` where none can be told.
-fn wrong_for(schema: &Value) -> Option<Value> {
-    let typed = schema["properties"].as_object().into_iter().flatten();
-    let wrong = |(name, of): (&String, &Value)| {
-        let value = match of["type"].as_str()? {
-            "string" => json!(17),
-            "number" | "integer" | "boolean" | "array" | "object" | "null" => json!("wrong"),
-            _ => return None,
-        };
-        Some((name.clone(), value))
-    };
-    let members: serde_json::Map<String, Value> = typed.filter_map(wrong).collect();
-    let requires = schema["required"].as_array().is_some_and(|names| !names.is_empty());
-    (!members.is_empty() || requires).then_some(Value::Object(members))
-}
-
-fn refuses_wrong_params(_: &Subject, record: &Record) -> Verdict {
-    let Some(answer) = record.answer(CALL) else {
-        return Verdict::broken(format!("no answer: {}", record.instead()));
-    };
-    if !answer.is_error(-32602) {
-        return Verdict::broken(record.quote(&answer.text));
-    }
-    Verdict::of(
-        pinged(record, PING).map(|()| "error -32602; the next ping was answered".to_owned()),
-    )
-}
-
-/// The methods that are called with nothing: all but the slow one, and not too many.
-fn each(subject: &Subject) -> Vec<&Method> {
-    let methods = subject.methods.iter().flatten();
-    methods.filter(|m| Some(&m.name) != subject.slow_method.as_ref()).take(MOST_METHODS).collect()
-}
-
-fn each_with_nothing(subject: &Subject) -> Result<Script, String> {
-    subject.any_method()?;
-    let calls = each(subject).into_iter().zip(EACH..);
-    let script = calls.fold(subject.opened(), |script, (method, id)| {
-        script.ask(id, &method.name, "{}", method.timeout.unwrap_or(BUDGET))
-    });
-    Ok(script.ping(PING))
-}
-
-fn lives_through_each(subject: &Subject, record: &Record) -> Verdict {
-    let methods = each(subject);
-    for (method, id) in methods.iter().zip(EACH..) {
-        if record.answer(id).is_none() {
-            let within = span(method.timeout.unwrap_or(BUDGET));
-            return Verdict::broken(format!(
-                "{} got no answer within {within}: {}",
-                method.name,
-                record.instead()
-            ));
-        }
-    }
-    let count = methods.len();
-    Verdict::of(pinged(record, PING).map(|()| match count {
-        1 => "1 method answered".to_owned(),
-        count => format!("{count} methods answered"),
-    }))
-}
-
-fn slow(subject: &Subject) -> Result<&str, String> {
-    let named = subject.slow_method.as_deref();
-    named.ok_or_else(|| "the manifest names no conformance.slow_method".to_owned())
-}
-
-fn cancelled(subject: &Subject) -> Result<Script, String> {
-    if !subject.supports.cancel {
+fn cancelled(subject: &Subject) -> Result<Script<'_>, String> {
+    if subject.dialect == Dialect::Native && !subject.supports.cancel {
         return Err("it does not say supports.cancel".to_owned());
     }
-    let method = slow(subject)?;
-    Ok(subject
-        .opened()
-        .request(CALL, method, &subject.slow_params)
-        .listen(Duration::from_millis(100))
-        .mark("cancel")
-        .note("$/cancel", &format!("{{\"id\":{CALL},\"reason\":\"caller\"}}"))
-        .answers(CALL..=CALL, PROMPT)
-        .listen(Duration::from_millis(50)))
+    let call = subject.slow()?;
+    let script = subject.opened().put(CALL, &call).listen(Duration::from_millis(100));
+    let script = subject.host.cancel(CALL).iter().fold(script.mark("cancel"), Script::say);
+    let script = script.answers(CALL..=CALL, PROMPT).listen(Duration::from_millis(50));
+    Ok(match subject.dialect {
+        Dialect::Native | Dialect::Lsp => script,
+        Dialect::Mcp => script.ping(PING),
+    })
 }
 
-fn ends_a_cancelled_call(_: &Subject, record: &Record) -> Verdict {
-    let answers = record.answers().filter(|(_, answer)| answer.id == WireId::from(CALL));
-    let answers: Vec<_> = answers.collect();
+fn ends_a_cancelled_call(subject: &Subject, record: &Record) -> Verdict {
+    let answers: Vec<(Duration, &Answer)> =
+        record.answers().filter(|(_, answer)| answer.id == WireId::from(CALL)).collect();
     let Some(cancelled) = record.moment("cancel") else {
         return Verdict::broken(format!("it was not to be cancelled: {}", record.instead()));
     };
-    match answers.as_slice() {
-        [] => Verdict::broken(format!("no answer: {}", record.instead())),
-        [(at, _), ..] if *at < cancelled => {
-            Verdict::moot("conformance.slow_method had answered before it was cancelled")
+    if answers.first().is_some_and(|(at, _)| *at < cancelled) {
+        return Verdict::moot("conformance.slow_method had answered before it was cancelled");
+    }
+    let after = |at: Duration| span(at - cancelled);
+    match (subject.dialect, answers.as_slice()) {
+        (Dialect::Mcp, []) => {
+            Verdict::of(pinged(record, PING).map(|()| "no answer, and it lives on".to_owned()))
         }
-        [(at, answer)] => match answer.outcome {
-            Err(-32800) => Verdict::kept(format!("-32800 after {}", span(*at - cancelled))),
-            Ok(_) => Verdict::kept(format!("a result after {}", span(*at - cancelled))),
+        (Dialect::Mcp, [(at, answer), ..]) => {
+            Verdict::broken(format!("after {}: {}", after(*at), record.quote(&answer.text)))
+        }
+        (Dialect::Native | Dialect::Lsp, []) => {
+            Verdict::broken(format!("no answer: {}", record.instead()))
+        }
+        (dialect, [(at, answer)]) => match answer.outcome {
+            Ok(_) => Verdict::kept(format!("a result after {}", after(*at))),
+            // Which error it is LSP only advises.
+            Err(code) if code == -32800 || dialect == Dialect::Lsp => {
+                Verdict::kept(format!("{code} after {}", after(*at)))
+            }
             Err(_) => Verdict::broken(record.quote(&answer.text)),
         },
-        [..] => Verdict::broken(format!("{} answers", answers.len())),
+        (_, more) => Verdict::broken(format!("{} answers", more.len())),
     }
 }
 
-fn with_progress(subject: &Subject) -> Result<Script, String> {
-    if !(subject.supports.progress && subject.supports.meta) {
+fn with_progress(subject: &Subject) -> Result<Script<'_>, String> {
+    let native = subject.dialect == Dialect::Native;
+    if native && !(subject.supports.progress && subject.supports.meta) {
         return Err("it does not say supports.progress and supports.meta".to_owned());
     }
-    let method = slow(subject)?;
-    let mut params: Value = serde_json::from_str(&subject.slow_params).unwrap_or_default();
+    let call = subject.slow()?;
+    let mut params: Value = serde_json::from_str(&call.params).unwrap_or_else(|_| json!({}));
     params["_meta"] = json!({ "progressToken": TOKEN });
     let within = Duration::from_secs(30);
-    Ok(subject.opened().mark("call").ask(CALL, method, &params.to_string(), within).listen(QUIET))
+    let script = subject.opened().mark("call");
+    Ok(script.ask(CALL, &call.method, &params.to_string(), within).listen(QUIET))
 }
 
-fn tells_of_its_progress(_: &Subject, record: &Record) -> Verdict {
+fn tells_of_its_progress(subject: &Subject, record: &Record) -> Verdict {
+    let (note, token) = match subject.dialect {
+        Dialect::Native | Dialect::Lsp => ("$/progress", "token"),
+        Dialect::Mcp => ("notifications/progress", "progressToken"),
+    };
     let mut answered = false;
     let mut last: Option<f64> = None;
     let mut count = 0;
     for seen in record.after("call") {
         match &seen.what {
             What::Answer(answer) => answered |= answer.id == WireId::from(CALL),
-            What::Note { method, params, text } if method == "$/progress" => {
+            What::Note { method, params, text } if method == note => {
                 let params: Value = serde_json::from_str(params).unwrap_or_default();
                 let progress = params["progress"].as_f64();
-                let why = if params["token"] != TOKEN {
+                let why = if params[token] != TOKEN {
                     "another token"
                 } else if answered {
                     "after the answer"
@@ -237,20 +121,5 @@ fn tells_of_its_progress(_: &Subject, record: &Record) -> Verdict {
         (false, _) => Verdict::broken(format!("no answer: {}", record.instead())),
         (true, 0) => Verdict::kept("it told of none"),
         (true, count) => Verdict::kept(format!("it told {count} times")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_schema_is_broken_by_the_type_of_a_member_or_for_want_of_one() {
-        let numbers = json!({"type": "object", "properties": {"a": {"type": "number"}, "b": {}}});
-        assert_eq!(wrong_for(&numbers), Some(json!({"a": "wrong"})));
-        let text = json!({"properties": {"a": {"type": "string"}}});
-        assert_eq!(wrong_for(&text), Some(json!({"a": 17})));
-        assert_eq!(wrong_for(&json!({"required": ["a"]})), Some(json!({})));
-        assert_eq!(wrong_for(&json!({"type": "object"})), None);
     }
 }

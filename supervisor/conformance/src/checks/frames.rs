@@ -10,12 +10,28 @@ use crate::report::Verdict;
 use crate::rules::Id;
 use crate::subject::Subject;
 
-pub(super) const OVERALL: &[(Id, Overall)] = &[
+pub(super) const NATIVE: &[(Id, Overall)] = &[
     (Id::C23, no_junk),
     (Id::C24, whole_lines),
     (Id::C25, messages),
     (Id::C26, one_answer_for_each_id),
     (Id::C29, codes),
+    (Id::C38, leaves_nothing),
+];
+
+pub(super) const MCP: &[(Id, Overall)] = &[
+    (Id::C23, no_junk),
+    (Id::C24, whole_lines),
+    (Id::C25, messages),
+    (Id::C26, one_answer_for_each_id),
+    (Id::C38, leaves_nothing),
+];
+
+pub(super) const LSP: &[(Id, Overall)] = &[
+    (Id::C23, no_junk_while_frames_are_told_apart),
+    (Id::C24, whole_frames),
+    (Id::C25, messages),
+    (Id::C26, one_answer_for_each_id),
     (Id::C38, leaves_nothing),
 ];
 
@@ -45,6 +61,37 @@ fn no_junk(_: &Subject, records: &[Record]) -> Verdict {
     match first(records, is_junk) {
         Some((record, Seen { what: What::Junk { line, .. }, .. }, count)) => {
             Verdict::broken(format!("{}{}", times(count), record.quote(line)))
+        }
+        Some(_) | None => Verdict::kept(frames(records)),
+    }
+}
+
+/// What stands between frames is junk only as long as it is known where they are.
+fn no_junk_while_frames_are_told_apart(subject: &Subject, records: &[Record]) -> Verdict {
+    match records.iter().any(|record| record.lost().is_some()) {
+        true => Verdict::moot("its frames cannot be told apart, which is C24"),
+        false => no_junk(subject, records),
+    }
+}
+
+fn whole_frames(_: &Subject, records: &[Record]) -> Verdict {
+    let is_wrong = |seen: &Seen| {
+        matches!(
+            seen.what,
+            What::Junk { kind: JunkKind::Utf8, .. } | What::Tail { .. } | What::Lost { .. }
+        )
+    };
+    match first(records, is_wrong) {
+        Some((record, Seen { what: What::Junk { line, .. }, .. }, count)) => {
+            Verdict::broken(format!("{}not UTF-8: {}", times(count), record.quote(line)))
+        }
+        Some((record, Seen { what: What::Tail { line }, .. }, count)) => Verdict::broken(format!(
+            "{}fewer bytes than its header says: {}",
+            times(count),
+            record.quote(line)
+        )),
+        Some((record, Seen { what: What::Lost { near }, .. }, count)) => {
+            Verdict::broken(format!("{}no length fits here: {}", times(count), record.quote(near)))
         }
         Some(_) | None => Verdict::kept(frames(records)),
     }

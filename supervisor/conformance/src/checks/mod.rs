@@ -1,13 +1,20 @@
-//! Stories and their judges, a file for each theme.
+//! Stories and their judges: a file for each theme, and one for each dialect.
 
 mod bounds;
 mod calls;
 mod end;
 mod frames;
+mod lsp;
+mod mcp;
+mod methods;
+mod native;
 mod opening;
 mod running;
+mod types;
 
 use std::time::Duration;
+
+use outboard_manifest::Dialect;
 
 use crate::record::{Record, Seen, What};
 use crate::report::Verdict;
@@ -15,12 +22,10 @@ use crate::rules::Id;
 use crate::script::Script;
 use crate::subject::Subject;
 
-pub(crate) use opening::SURVEY;
-
 /// One story, and the rules that it tells about.
 pub(crate) struct Scene {
     /// `Err`: it cannot be told to this plugin, and why.
-    pub(crate) script: fn(&Subject) -> Result<Script, String>,
+    pub(crate) script: fn(&Subject) -> Result<Script<'_>, String>,
     pub(crate) rules: &'static [(Id, Judge)],
 }
 
@@ -30,12 +35,27 @@ pub(crate) type Judge = fn(&Subject, &Record) -> Verdict;
 /// Judges one rule by what all processes did.
 pub(crate) type Overall = fn(&Subject, &[Record]) -> Verdict;
 
-/// Every story but the survey. Long ones come first, so that no one of them is waited for alone.
-pub(crate) const SCENES: &[&[Scene]] =
-    &[bounds::SCENES, calls::SCENES, opening::SCENES, end::SCENES, running::SCENES];
+/// All that is played to plugins of one dialect.
+pub(crate) struct Play {
+    /// Told first and alone: what all others are built upon, and a time that nothing else disturbs.
+    pub(crate) survey: fn(&Subject) -> Script<'_>,
+    /// What the survey tells about.
+    pub(crate) seen_at_once: &'static [(Id, Judge)],
+    /// Every other story. Long ones come first, so that no one of them is waited for alone.
+    pub(crate) scenes: &'static [&'static [Scene]],
+    /// The rules that are judged by all stories together.
+    pub(crate) overall: &'static [(Id, Overall)],
+}
 
-/// The rules that are judged by all stories together.
-pub(crate) const OVERALL: &[(Id, Overall)] = frames::OVERALL;
+impl Play {
+    pub(crate) fn of(dialect: Dialect) -> &'static Self {
+        match dialect {
+            Dialect::Native => &native::PLAY,
+            Dialect::Mcp => &mcp::PLAY,
+            Dialect::Lsp => &lsp::PLAY,
+        }
+    }
+}
 
 /// How long something that must not come is waited for.
 const QUIET: Duration = Duration::from_millis(300);
@@ -52,6 +72,18 @@ fn stray<'r>(
         What::Orphan { .. } => true,
         _ => false,
     })
+}
+
+/// An answer under this id and no other one, for what was asked at the mark.
+fn one_answer<'r>(
+    record: &'r Record,
+    mark: &'static str,
+    id: u32,
+) -> Result<&'r crate::record::Answer, String> {
+    if let Some(seen) = stray(record, mark, &[id]).next() {
+        return Err(format!("another id: {}", record.quote(record.text_of(seen))));
+    }
+    record.answer(id).ok_or_else(|| format!("no answer: {}", record.instead()))
 }
 
 /// No frame in answer to what was said at the mark, and the ping after it answered.
@@ -84,17 +116,22 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::rules::RULES;
+    use crate::rules::Book;
 
     #[test]
-    fn every_rule_has_one_judge() {
-        let mut judges: BTreeMap<Id, u32> = BTreeMap::new();
-        let scenes = SCENES.iter().copied().flatten().chain([&SURVEY]);
-        let single = scenes.flat_map(|scene| scene.rules.iter().map(|(id, _)| *id));
-        for id in single.chain(OVERALL.iter().map(|(id, _)| *id)) {
-            *judges.entry(id).or_default() += 1;
+    fn every_rule_of_a_book_has_one_judge() {
+        for dialect in [Dialect::Native, Dialect::Mcp, Dialect::Lsp] {
+            let play = Play::of(dialect);
+            let mut judges: BTreeMap<Id, u32> = BTreeMap::new();
+            let scenes = play.scenes.iter().copied().flatten();
+            let single = scenes.flat_map(|scene| scene.rules).chain(play.seen_at_once);
+            let single = single.map(|(id, _)| *id);
+            for id in single.chain(play.overall.iter().map(|(id, _)| *id)) {
+                *judges.entry(id).or_default() += 1;
+            }
+            let rules = Book::of(dialect).rules;
+            let all: BTreeMap<Id, u32> = rules.iter().map(|rule| (rule.id, 1)).collect();
+            assert_eq!(judges, all, "{dialect:?}");
         }
-        let all: BTreeMap<Id, u32> = RULES.iter().map(|rule| (rule.id, 1)).collect();
-        assert_eq!(judges, all);
     }
 }

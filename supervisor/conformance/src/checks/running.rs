@@ -1,8 +1,10 @@
-//! Messages of a running plugin: C10 to C18, and C31.
+//! Messages of a running plugin, as far as they are the same in every dialect: C10 to C18, and C31.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use outboard_manifest::Dialect;
 
 use super::{QUIET, Scene, ignored, pinged, stray};
 use crate::record::{Record, What};
@@ -13,95 +15,86 @@ use crate::subject::Subject;
 
 pub(super) const SCENES: &[Scene] = &[
     Scene {
-        script: |s| Ok(s.opened().ask(ASKED, "no/such", "{}", BUDGET).ping(PING)),
-        rules: &[(Id::C10, refuses_what_it_does_not_know)],
-    },
-    Scene {
         script: |s| said(s, |script| script.note("no/such", "{}")),
         rules: &[(Id::C11, |_, record| ignored(record, SAID, PING))],
     },
+    Scene { script: to_be_ignored, rules: &[(Id::C12, |_, record| ignored(record, SAID, PING))] },
     Scene {
-        script: |s| {
-            said(s, |script| {
-                script
-                    .note("$/nope", "{}")
-                    .note("$/cancel", "{\"id\":987654321,\"reason\":\"caller\"}")
-            })
-        },
-        rules: &[(Id::C12, |_, record| ignored(record, SAID, PING))],
-    },
-    Scene {
-        script: |s| said(s, |script| script.note("event", EVENT)),
-        rules: &[(Id::C13, |_, record| ignored(record, SAID, PING))],
-    },
-    Scene {
-        script: |s| {
-            said(s, |script| {
-                script.write(&b"{\"jsonrpc\":\"2.0\",\"id\":\"never-asked\",\"result\":{}}\n"[..])
-            })
-        },
+        script: |s| said(s, |script| script.frame(NEVER_ASKED)),
         rules: &[(Id::C14, |_, record| ignored(record, SAID, PING))],
     },
-    Scene { script: new_config, rules: &[(Id::C15, takes_or_refuses_a_config)] },
     Scene {
         script: |s| Ok(s.opened().mark(SAID).pings(BURST).answers(BURST, BUDGET).listen(QUIET)),
         rules: &[(Id::C16, answers_each_once)],
     },
-    Scene {
-        script: |s| Ok(s.opened().mark(SAID).ping(1).ping(MOST)),
-        rules: &[(Id::C17, gives_ids_back)],
-    },
+    Scene { script: ids, rules: &[(Id::C17, gives_ids_back)] },
     Scene { script: in_pieces, rules: &[(Id::C18, puts_pieces_together)] },
     Scene {
-        script: |s| said(s, |script| script.write(&b"not json\n"[..])),
+        script: |s| said(s, |script| script.frame("not json")),
         rules: &[(Id::C31, bears_junk)],
     },
 ];
 
-const ASKED: u32 = FIRST_ID;
-const PING: u32 = FIRST_ID + 1;
+pub(super) const ASKED: u32 = FIRST_ID;
+pub(super) const PING: u32 = FIRST_ID + 1;
 const BURST: RangeInclusive<u32> = 100..=199;
 /// The highest id of a host.
 const MOST: u32 = 2_147_483_647;
-const SAID: &str = "said";
-const EVENT: &str = r#"{"topic":"conformance.unasked","seq":1,"source":"conformance","timeMs":1700000000000,"missed":0,"data":{}}"#;
+pub(super) const SAID: &str = "said";
+const NEVER_ASKED: &str = r#"{"jsonrpc":"2.0","id":"never-asked","result":{}}"#;
+/// An id that is never asked with.
+const NOBODYS: u32 = 987_654_321;
 
 /// Something that wants no answer, then a ping.
-fn said(subject: &Subject, say: impl FnOnce(Script) -> Script) -> Result<Script, String> {
+pub(super) fn said<'s>(
+    subject: &'s Subject,
+    say: impl FnOnce(Script<'s>) -> Script<'s>,
+) -> Result<Script<'s>, String> {
     let script = say(subject.opened().mark(SAID));
     Ok(script.ping(PING).listen(Duration::from_millis(50)))
 }
 
-fn refuses_what_it_does_not_know(_: &Subject, record: &Record) -> Verdict {
+/// What any plugin may leave alone, whatever it knows.
+fn to_be_ignored(subject: &Subject) -> Result<Script<'_>, String> {
+    let cancel = subject.host.cancel(NOBODYS);
+    said(subject, |script| {
+        // `$/` is of those who have it.
+        let script = match subject.dialect {
+            Dialect::Native | Dialect::Lsp => script.note("$/nope", "{}"),
+            Dialect::Mcp => script,
+        };
+        cancel.iter().fold(script, Script::say)
+    })
+}
+
+/// The answer to what no plugin knows.
+pub(super) fn knows_no_such_method(_: &Subject, record: &Record) -> Verdict {
+    refused(record, |code| code == -32601)
+}
+
+/// The same where any error will do.
+pub(super) fn refuses_in_any_way(_: &Subject, record: &Record) -> Verdict {
+    refused(record, |_| true)
+}
+
+pub(super) fn refused(record: &Record, is_right: fn(i64) -> bool) -> Verdict {
     let Some(answer) = record.answer(ASKED) else {
-        return Verdict::broken(format!("no/such got no answer: {}", record.instead()));
+        return Verdict::broken(format!("no answer: {}", record.instead()));
     };
-    if !answer.is_error(-32601) {
-        return Verdict::broken(record.quote(&answer.text));
+    match answer.outcome {
+        Err(code) if is_right(code) => Verdict::of(
+            pinged(record, PING).map(|()| format!("error {code}; the next ping was answered")),
+        ),
+        _ => Verdict::broken(record.quote(&answer.text)),
     }
-    Verdict::of(
-        pinged(record, PING).map(|()| "error -32601; the next ping was answered".to_owned()),
-    )
 }
 
-fn new_config(subject: &Subject) -> Result<Script, String> {
-    let params = format!("{{\"config\":{},\"revision\":2}}", subject.config);
-    Ok(subject.opened().ask(ASKED, "config/changed", &params, BUDGET))
-}
-
-fn takes_or_refuses_a_config(subject: &Subject, record: &Record) -> Verdict {
-    let Some(answer) = record.answer(ASKED) else {
-        return Verdict::broken(format!("config/changed got no answer: {}", record.instead()));
-    };
-    let text = record.quote(&answer.text);
-    match &answer.outcome {
-        Ok(_) if answer.result().is_some_and(|result| result["applied"].is_boolean()) => {
-            Verdict::kept(text)
-        }
-        Err(-32601) => Verdict::kept("error -32601"),
-        // It may refuse this very configuration, if it takes any.
-        Err(_) if subject.supports.reload => Verdict::kept(text),
-        Ok(_) | Err(_) => Verdict::broken(text),
+/// What it has for an unknown request, and nothing about what follows.
+pub(super) fn says_that_it_knows_none(_: &Subject, record: &Record) -> Verdict {
+    match record.answer(ASKED) {
+        Some(answer) if answer.is_error(-32601) => Verdict::kept("error -32601"),
+        Some(answer) => Verdict::broken(record.quote(&answer.text)),
+        None => Verdict::broken(format!("no answer: {}", record.instead())),
     }
 }
 
@@ -134,8 +127,26 @@ fn answers_each_once(_: &Subject, record: &Record) -> Verdict {
     }
 }
 
-fn gives_ids_back(_: &Subject, record: &Record) -> Verdict {
-    let ids: Vec<String> = record
+/// Some dialects have ids that are text, too.
+fn ids_of(subject: &Subject) -> Vec<String> {
+    let numbers = [1, MOST].map(|id| id.to_string());
+    match subject.dialect {
+        Dialect::Native => numbers.to_vec(),
+        Dialect::Mcp | Dialect::Lsp => ["\"one\"".to_owned()].into_iter().chain(numbers).collect(),
+    }
+}
+
+fn ids(subject: &Subject) -> Result<Script<'_>, String> {
+    let script = subject.opened().mark(SAID);
+    let script = match subject.dialect {
+        Dialect::Native => script,
+        Dialect::Mcp | Dialect::Lsp => script.ping_as("one").listen(QUIET),
+    };
+    Ok(script.ping(1).ping(MOST))
+}
+
+fn gives_ids_back(subject: &Subject, record: &Record) -> Verdict {
+    let mut given: Vec<String> = record
         .after(SAID)
         .iter()
         .filter_map(|seen| match &seen.what {
@@ -143,17 +154,23 @@ fn gives_ids_back(_: &Subject, record: &Record) -> Verdict {
             _ => None,
         })
         .collect();
-    let shown = record.quote(ids.join(", "));
-    match ids.as_slice() {
-        [first, second] if first == "1" && *second == MOST.to_string() => Verdict::kept(shown),
-        [] => Verdict::broken(format!("no answer: {}", record.instead())),
-        _ => Verdict::broken(format!("asked with 1 and {MOST}, answered with {shown}")),
+    let shown = record.quote(given.join(", "));
+    let mut asked = ids_of(subject);
+    let words = asked.join(", ");
+    if given.is_empty() {
+        return Verdict::broken(format!("no answer: {}", record.instead()));
+    }
+    // Whoever is asked several things may answer the last one first.
+    given.sort();
+    asked.sort();
+    match given == asked {
+        true => Verdict::kept(shown),
+        false => Verdict::broken(format!("asked with {words}, answered with {shown}")),
     }
 }
 
-fn in_pieces(subject: &Subject) -> Result<Script, String> {
-    let frame =
-        format!("{{\"jsonrpc\":\"2.0\",\"id\":{PING},\"method\":\"ping\",\"params\":{{}}}}\n");
+fn in_pieces(subject: &Subject) -> Result<Script<'_>, String> {
+    let frame = subject.host.ping_frame(PING);
     let (first, rest) = frame.split_at(12);
     let (second, third) = rest.split_at(20);
     let gap = Duration::from_millis(50);

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use outboard_conformance::Error;
-use outboard_manifest::Manifest;
+use outboard_conformance::{Book, Error};
+use outboard_manifest::{Dialect, Manifest};
 
 use super::Ended;
 use crate::cli::args::ConformanceArgs;
@@ -12,17 +12,22 @@ use crate::cli::render::{Screen, conformance, junit};
 use crate::cli::trouble::Trouble;
 
 pub(super) fn run(args: &ConformanceArgs, screen: &mut Screen) -> Ended {
-    let Some(path) = args.manifest.as_deref().filter(|_| !args.list) else {
-        conformance::rules(screen);
+    let Some(path) = args.manifest.as_deref() else {
+        conformance::rules(screen, Book::of(args.dialect.map_or(Dialect::Native, Dialect::from)));
         return Ok(Exit::Done);
     };
     let manifest = match one_manifest(path, screen)? {
         Some(manifest) => manifest,
         None => return Ok(Exit::Usage),
     };
+    let book = Book::of(manifest.dialect);
+    if args.list {
+        conformance::rules(screen, book);
+        return Ok(Exit::Done);
+    }
     let only = (!args.only.is_empty()).then_some(&*args.only);
-    conformance::begin(screen, &manifest.id, path);
-    let report = outboard_conformance::run(&manifest, only)
+    conformance::begin(screen, &manifest.id, path, book);
+    let report = outboard_conformance::run(&manifest, crate::dialects::make(&manifest), only)
         .map_err(|error| trouble(&manifest, path, &error))?;
     conformance::report(screen, &manifest.id, path, &report);
     if let Some(file) = &args.junit {
@@ -63,9 +68,13 @@ fn one_manifest(path: &Path, screen: &mut Screen) -> Result<Option<Manifest>, Tr
 fn trouble(manifest: &Manifest, path: &Path, error: &Error) -> Trouble {
     let cannot = || format!("{} cannot be checked", manifest.id);
     match error {
-        Error::Dialect(_) => Trouble::new(Exit::Usage, cannot()).cause(error.to_string()).help(
-            format!("outboard run {} --once-active, which opens and probes it", path.display()),
-        ),
+        Error::NotOfIts { .. } => Trouble::new(Exit::Usage, cannot())
+            .cause(error.to_string())
+            .help(format!("outboard conformance {} --list, which prints those", path.display())),
+        Error::Era => Trouble::new(Exit::Usage, cannot()).cause(error.to_string()).help(format!(
+            "outboard run {} --once-active, which opens and probes it",
+            path.display()
+        )),
         Error::Surroundings(reasons) => {
             reasons.iter().fold(Trouble::new(Exit::Usage, cannot()), Trouble::cause)
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use outboard_conformance::{Checked, Level, Outcome, RULES, Report};
+use outboard_conformance::{Book, Checked, Id, Level, Outcome, Report};
 use serde::Serialize;
 
 use super::screen::{Screen, Tone};
@@ -14,7 +14,7 @@ use crate::control::words::{count, span};
 const MARGIN: usize = 11;
 
 /// `outboard conformance --list`.
-pub(in crate::cli) fn rules(screen: &mut Screen) {
+pub(in crate::cli) fn rules(screen: &mut Screen, book: &Book) {
     if screen.is_json() {
         #[derive(Serialize)]
         struct Row {
@@ -23,27 +23,39 @@ pub(in crate::cli) fn rules(screen: &mut Screen) {
             rule: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
             applies_with: Option<&'static str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            source: Option<&'static str>,
         }
         #[derive(Serialize)]
         struct Rules {
             schema: u32,
+            dialect: &'static str,
+            against: &'static str,
             rules: Vec<Row>,
         }
-        let rows: Vec<Row> = RULES
+        let rows: Vec<Row> = book
+            .rules
             .iter()
             .map(|rule| Row {
                 id: rule.id.as_str(),
                 level: level(rule.level),
                 rule: rule.says,
                 applies_with: rule.applies,
+                source: rule.source,
             })
             .collect();
-        screen.json(&Rules { schema: SCHEMA, rules: rows });
+        screen.json(&Rules {
+            schema: SCHEMA,
+            dialect: book.dialect.name(),
+            against: book.against,
+            rules: rows,
+        });
         return;
     }
-    for rule in RULES {
+    for rule in book.rules {
         let applies = rule.applies.map_or(String::new(), |with| format!(" (with {with})"));
-        let text = format!("{}{applies}", rule.says);
+        let source = rule.source.map_or(String::new(), |source| format!(" [{source}]"));
+        let text = format!("{}{applies}{source}", rule.says);
         let mut lines = wrap(&text, room(screen)).into_iter();
         let first = lines.next().unwrap_or_default();
         screen.line(&format!("{}  {:<6} {first}", rule.id, rule.level.as_str()));
@@ -58,9 +70,9 @@ fn room(screen: &Screen) -> usize {
 }
 
 /// What is about to be done: it takes a moment.
-pub(in crate::cli) fn begin(screen: &mut Screen, plugin: &str, manifest: &Path) {
+pub(in crate::cli) fn begin(screen: &mut Screen, plugin: &str, manifest: &Path, book: &Book) {
     if !screen.is_json() {
-        screen.line(&format!("{plugin} ({}) against protocol version 1", manifest.display()));
+        screen.line(&format!("{plugin} ({}) against {}", manifest.display(), book.against));
     }
 }
 
@@ -71,7 +83,7 @@ pub(in crate::cli) fn report(screen: &mut Screen, plugin: &str, manifest: &Path,
     if screen.is_quiet() {
         let failed = report.checks.iter().filter(|check| check.outcome == Outcome::Fail);
         let text = failed.map(|check| {
-            let (id, says) = (check.id, check.id.rule().says);
+            let (id, says) = (check.rule.id, check.rule.says);
             format!("error: {id} {says}\n  {}\n", visible(&check.seen))
         });
         screen.complain(&text.collect::<String>());
@@ -82,6 +94,13 @@ pub(in crate::cli) fn report(screen: &mut Screen, plugin: &str, manifest: &Path,
     }
     screen.line("");
     screen.line(&sum(report));
+    let without: Vec<&str> = report.book.without().map(Id::as_str).collect();
+    if !without.is_empty() {
+        let text = format!("Not rules of {}: {}", report.book.against, without.join(" "));
+        for line in wrap(&text, screen.width().max(20)) {
+            screen.line(&line);
+        }
+    }
 }
 
 fn line(screen: &mut Screen, check: &Checked) {
@@ -91,15 +110,15 @@ fn line(screen: &mut Screen, check: &Checked) {
         Outcome::Fail => ("FAIL", Tone::Bad),
         Outcome::Skip => ("skip", Tone::Faint),
     };
-    let says = check.id.rule().says;
+    let says = check.rule.says;
     if check.outcome == Outcome::Ok {
         // Of what is well, enough to know which rule it is.
-        screen.toned("", tone, word, &format!("  {}  {}", check.id, fit(says, room(screen))));
+        screen.toned("", tone, word, &format!("  {}  {}", check.rule.id, fit(says, room(screen))));
         return;
     }
     let mut lines = wrap(says, room(screen)).into_iter();
     let first = lines.next().unwrap_or_default();
-    screen.toned("", tone, word, &format!("  {}  {first}", check.id));
+    screen.toned("", tone, word, &format!("  {}  {first}", check.rule.id));
     let seen = match check.outcome {
         Outcome::Skip => visible(&check.seen).into_owned(),
         _ => format!("seen: {}", visible(&check.seen)),
@@ -141,12 +160,14 @@ fn level(level: Level) -> &'static str {
     }
 }
 
-fn json(screen: &mut Screen, plugin: &str, manifest: &Path, report: &Report) {
+fn json<'a>(screen: &mut Screen, plugin: &'a str, manifest: &Path, report: &'a Report) {
     #[derive(Serialize)]
     struct Answer<'a> {
         schema: u32,
         manifest: String,
         plugin: &'a str,
+        dialect: &'static str,
+        against: &'static str,
         checks: Vec<Row<'a>>,
         summary: Sum,
     }
@@ -168,29 +189,21 @@ fn json(screen: &mut Screen, plugin: &str, manifest: &Path, report: &Report) {
         took_ms: u64,
     }
     let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let row =
-        |check: &'_ Checked| -> (&'static str, &'static str, &'static str, &'static str, u64) {
-            let rule = check.id.rule();
-            (
-                check.id.as_str(),
-                level(rule.level),
-                check.outcome.as_str(),
-                rule.says,
-                ms(check.took),
-            )
-        };
-    let checks = report
-        .checks
-        .iter()
-        .map(|check| {
-            let (id, level, outcome, rule, took_ms) = row(check);
-            Row { id, level, outcome, rule, seen: &check.seen, took_ms }
-        })
-        .collect();
+    let row = |check: &'a Checked| Row {
+        id: check.rule.id.as_str(),
+        level: level(check.rule.level),
+        outcome: check.outcome.as_str(),
+        rule: check.rule.says,
+        seen: &check.seen,
+        took_ms: ms(check.took),
+    };
+    let checks = report.checks.iter().map(row).collect();
     screen.json(&Answer {
         schema: SCHEMA,
         manifest: manifest.display().to_string(),
         plugin,
+        dialect: report.book.dialect.name(),
+        against: report.book.against,
         checks,
         summary: Sum {
             ok: report.count(Outcome::Ok),
@@ -206,13 +219,14 @@ fn json(screen: &mut Screen, plugin: &str, manifest: &Path, report: &Report) {
 pub(super) mod tests {
     use std::time::Duration;
 
-    use outboard_conformance::Id;
+    use outboard_manifest::Dialect;
 
     use super::*;
 
     pub(in crate::cli::render) fn some() -> Report {
+        let book = Book::of(Dialect::Native);
         let check = |id, outcome, seen: &str| Checked {
-            id,
+            rule: book.rule(id).unwrap(),
             outcome,
             seen: seen.to_owned(),
             took: Duration::from_millis(12),
@@ -231,15 +245,26 @@ pub(super) mod tests {
             ),
             check(Id::C30, Outcome::Skip, "it rests on C16, which is broken"),
         ];
-        Report { checks, took: Duration::from_millis(2_345) }
+        Report { book, checks, took: Duration::from_millis(2_345) }
     }
 
     fn printed(width: usize, as_json: bool) -> String {
         let (mut screen, printed) = Screen::for_test(width, as_json);
         let path = Path::new("manifests/geo.toml");
-        begin(&mut screen, "geo", path);
+        begin(&mut screen, "geo", path, some().book);
         report(&mut screen, "geo", path, &some());
         printed.text()
+    }
+
+    #[test]
+    fn a_foreign_report_says_which_numbers_mean_nothing_to_its_protocol() {
+        let (mut screen, printed) = Screen::for_test(100, false);
+        let mut mcp = some();
+        mcp.book = Book::of(Dialect::Mcp);
+        mcp.checks.clear();
+        report(&mut screen, "time", Path::new("time.toml"), &mcp);
+        let text = printed.text();
+        assert!(text.ends_with("Not rules of MCP 2025-11-25: C13 C15 C33 C34 C39\n"), "{text}");
     }
 
     #[test]
@@ -251,6 +276,8 @@ pub(super) mod tests {
     fn json_has_every_rule_and_the_sum() {
         let report: serde_json::Value = serde_json::from_str(&printed(80, true)).unwrap();
         assert_eq!(report["plugin"], "geo");
+        assert_eq!(report["dialect"], "native");
+        assert_eq!(report["against"], "protocol version 1");
         assert_eq!(report["checks"][2]["id"], "C16");
         assert_eq!(report["checks"][2]["level"], "must");
         assert_eq!(report["checks"][2]["outcome"], "fail");
@@ -262,7 +289,7 @@ pub(super) mod tests {
     #[test]
     fn the_rules_are_printed_with_their_weight() {
         let (mut screen, printed) = Screen::for_test(100, false);
-        rules(&mut screen);
+        rules(&mut screen, Book::of(Dialect::Native));
         insta::assert_snapshot!(printed.text());
     }
 }

@@ -22,11 +22,11 @@ pub(in crate::cli) fn report(plugin: &str, report: &Report) -> String {
         seconds(report.took),
     ));
     for check in &report.checks {
-        let rule = check.id.rule();
+        let rule = check.rule;
         let open = format!(
             "  <testcase classname=\"{}\" name=\"{} {}\" time=\"{}\"",
             escape(plugin),
-            check.id,
+            rule.id,
             escape(rule.says),
             seconds(check.took),
         );
