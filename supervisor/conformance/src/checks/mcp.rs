@@ -151,14 +151,10 @@ fn with_meta(subject: &Subject) -> Result<Script<'_>, String> {
     Ok(script.ask(SECOND, "tools/list", meta, BUDGET))
 }
 
-/// The lists that the opening says there are.
+/// The lists that the opening says there are. Templates of resources it does not name, and some servers have none.
 fn lists(subject: &Subject) -> Vec<&'static str> {
-    let all = [
-        ("tools", "tools/list"),
-        ("prompts", "prompts/list"),
-        ("resources", "resources/list"),
-        ("resources", "resources/templates/list"),
-    ];
+    let all =
+        [("tools", "tools/list"), ("prompts", "prompts/list"), ("resources", "resources/list")];
     all.iter().filter(|(name, _)| subject.offers(name)).map(|(_, method)| *method).collect()
 }
 
