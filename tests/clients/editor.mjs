@@ -46,6 +46,16 @@ for await (const line of createInterface({ input: process.stdin })) {
         text: `${names.shift()}() { :; }\n`,
       }],
     });
+  } else if (line === "paste") {
+    // More than its manifest lets through.
+    version += 1;
+    const text = `pasted() { :; }\n${"# much\n".repeat(20_000)}`;
+    await connection.sendNotification("textDocument/didChange", { textDocument: { uri, version }, contentChanges: [{ text }] });
+  } else if (line === "reopen") {
+    await connection.sendNotification("textDocument/didClose", { textDocument: { uri } });
+    await connection.sendNotification("textDocument/didOpen", {
+      textDocument: { uri, languageId: "shellscript", version: 1, text: "anew() { :; }\n" },
+    });
   } else if (line === "symbols") {
     console.log(`symbols ${await symbols()}`);
   } else break;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use outboard_core::{Time, WhileRestarting};
 use outboard_manifest::Glob;
 use outboard_wire::dialect::own_token;
+use outboard_wire::error::Kind;
 use outboard_wire::session::{Noted, Speaks, Verdict, concerns};
-use outboard_wire::{Id, Message};
+use outboard_wire::{CallError, Id, Message};
 use serde_json::value::RawValue;
 
 use super::client::Client;
@@ -54,10 +55,9 @@ pub(super) fn message(
             match noted {
                 Noted::Kept => {}
                 Noted::Cancel(id) => slot.cancel_where(&is_call(client, &id), "caller"),
-                // A notification has no answer, so a refusal has nowhere to go but the log.
                 Noted::Pass => {
                     if let Err(error) = slot.notify(&method, params) {
-                        tracing::debug!(plugin = &*slot.id, %error, "a client's notification was not sent");
+                        refused(client, &slot.id, (&method, params), &error);
                     }
                 }
             }
@@ -68,6 +68,20 @@ pub(super) fn message(
             }
         }
         Message::OrphanError { .. } => {}
+    }
+}
+
+/// A notification was not sent. It has no answer, so that has nowhere to go but the log, save what an editor says of a
+/// document: a process that is there and has missed it means another text from then on.
+fn refused(client: &Client, plugin: &str, (method, params): (&str, &str), error: &CallError) {
+    tracing::debug!(plugin, %error, "a client's notification was not sent");
+    let CallError::Host(error) = error else { return };
+    if !matches!(error.kind, Kind::Overloaded | Kind::TooLarge | Kind::TooDeep) {
+        return;
+    }
+    let told = client.session().missed(method, params, &error.message);
+    if let Some((method, params)) = told {
+        client.push(method, &params);
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) struct Documents {
     bytes: usize,
     /// Documents for which there was no room since they were opened.
     lost: Vec<Box<str>>,
+    /// Documents of which the process has missed something. What is kept of them is whole all the same.
+    #[serde(default)]
+    behind: Vec<Box<str>>,
 }
 
 /// One open document: the params of its opening, and of each change since.
@@ -72,6 +75,25 @@ impl Documents {
         uris.map(|uri| format!("{{\"textDocument\":{{\"uri\":{}}}}}", quoted(uri))).collect()
     }
 
+    /// What was said of a document did not reach the process. Gives the document's name if that is news.
+    pub(super) fn missed(&mut self, method: &str, params: &str) -> Option<String> {
+        if !matches!(method, OPEN | CHANGE) {
+            return None;
+        }
+        let uri = text_member(member(params, "textDocument")?, "uri")?;
+        let known = self.behind.iter().any(|behind| **behind == *uri);
+        if known || self.behind.len() >= MOST_DOCUMENTS {
+            return None;
+        }
+        self.behind.push(uri.as_ref().into());
+        Some(uri.into_owned())
+    }
+
+    /// Another process was told everything that is kept.
+    pub(super) fn caught_up(&mut self) {
+        self.behind.clear();
+    }
+
     /// How many open documents could not be kept.
     pub(super) fn lost(&self) -> usize {
         self.lost.len()
@@ -92,6 +114,7 @@ impl Documents {
 
     fn forget(&mut self, uri: &str) {
         self.lost.retain(|lost| **lost != *uri);
+        self.behind.retain(|behind| **behind != *uri);
         if let Some(at) = self.open.iter().position(|document| *document.uri == *uri) {
             let document = self.open.remove(at);
             self.bytes -= document.said.iter().map(|said| said.len()).sum::<usize>();

@@ -73,10 +73,24 @@ pub(super) fn hears(session: &Session, method: &str) -> bool {
     session.ready && method != "$/cancelRequest"
 }
 
+/// What the server did not get of a document it will not get: the client alone can mend that.
+pub(super) fn missed(
+    session: &mut Session,
+    method: &str,
+    params: &str,
+    why: &str,
+) -> Option<(&'static str, String)> {
+    let uri = session.documents.missed(method, params)?;
+    let message = format!(
+        "outboard: what was said of {uri} did not reach the language server: {why}. Close and open it."
+    );
+    Some(("window/showMessage", format!("{{\"type\":2,\"message\":{}}}", quoted(&message))))
+}
+
 /// A client is told nothing of another process while that offers what the one before did: what it has open was said
 /// again. What could not be kept is another matter.
 pub(super) fn reopened(
-    session: &Session,
+    session: &mut Session,
     shown: &Shown,
     opening: &Opening,
 ) -> Result<Vec<(&'static str, String)>, String> {
@@ -93,6 +107,7 @@ pub(super) fn reopened(
             "it counts positions in another way than when this session was opened".to_owned()
         );
     }
+    session.documents.caught_up();
     let lost = session.documents.lost();
     if lost == 0 || !session.ready {
         return Ok(Vec::new());
@@ -141,6 +156,28 @@ mod tests {
         }
         assert!(!concerns(Speaks::Lsp, "textDocument/hover"), "calls pass without a look");
         assert!(editor.hears("textDocument/publishDiagnostics", "{}"));
+    }
+
+    #[test]
+    fn what_did_not_reach_the_server_is_told_once_until_it_is_opened_anew() {
+        let mut editor = opened("{}");
+        let open = r#"{"textDocument":{"uri":"file:///a","languageId":"x","version":1,"text":""}}"#;
+        editor.note(OPEN, open);
+        let (method, told) = editor.missed(OPEN, open, "too large").unwrap();
+        assert_eq!(method, "window/showMessage");
+        assert!(told.contains("file:///a") && told.contains("too large"), "{told}");
+        assert_eq!(editor.missed(CHANGE, open, "too large"), None, "it is known");
+        editor.note(OPEN, open);
+        assert!(editor.missed(OPEN, open, "too large").is_some(), "it was opened anew");
+        assert_eq!(
+            editor.missed("textDocument/didSave", open, "busy"),
+            None,
+            "nothing hangs on it"
+        );
+        editor
+            .reopened(&server(r#"{"hoverProvider":true,"textDocumentSync":{"change":2}}"#))
+            .unwrap();
+        assert!(editor.missed(CHANGE, open, "busy").is_some(), "another process had it whole");
     }
 
     #[test]

@@ -252,7 +252,7 @@ impl Session {
     ///
     /// A sentence, when no notification can tell the client what is different: its session has to end.
     pub fn reopened(&mut self, opening: &Opening) -> Result<Vec<(&'static str, String)>, String> {
-        match &self.shown {
+        match &self.shown.clone() {
             None => Ok(Vec::new()),
             Some(shown) if shown.protocol != opening.protocol => Err(format!(
                 "it now speaks protocol {}, and this session was opened with {}",
@@ -299,6 +299,21 @@ impl Session {
     /// Notifications for a process that knows nothing of what the client has open: method and params.
     pub fn documents_again(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.documents.again()
+    }
+
+    /// A notification of the client was refused by a process that it was meant for. Gives what the client has to be told of
+    /// it: method and params.
+    #[must_use]
+    pub fn missed(
+        &mut self,
+        method: &str,
+        params: &str,
+        why: &str,
+    ) -> Option<(&'static str, String)> {
+        match self.speaks {
+            Speaks::Native | Speaks::Mcp => None,
+            Speaks::Lsp => lsp::missed(self, method, params, why),
+        }
     }
 
     /// Notifications for the plugin when the client has gone: what it has open is closed. Method and params.

@@ -25,8 +25,12 @@ const MISSING: &str = "bash-language-server (cargo xtask setup)";
 /// A supervisor with that server.
 #[track_caller]
 fn launch<'w>(world: &'w World, program: Option<&Path>) -> Running<'w> {
-    let sources = Some(vec![repository().join("manifests/lsp/bash.toml")]);
-    world.launch(&Launch { sources, program, ..Launch::default() })
+    launch_of(world, repository().join("manifests/lsp/bash.toml"), program)
+}
+
+#[track_caller]
+fn launch_of<'w>(world: &'w World, manifest: PathBuf, program: Option<&Path>) -> Running<'w> {
+    world.launch(&Launch { sources: Some(vec![manifest]), program, ..Launch::default() })
 }
 
 /// One editor with one document.
@@ -82,6 +86,11 @@ impl<'w> Editor<'w> {
     #[track_caller]
     fn edit(&mut self) {
         self.stdin.write_all(b"edit\n").unwrap();
+    }
+
+    #[track_caller]
+    fn types(&mut self, line: &str) {
+        writeln!(self.stdin, "{line}").unwrap();
     }
 
     /// The functions that the server finds in what it was told.
@@ -174,6 +183,30 @@ fn what_an_editor_has_open_outlives_the_supervisor() {
     world.witness().signal(run.plugin_pid("bash"), libc::SIGKILL);
     editor.edit();
     assert_eq!(editor.symbols(), "fourth third second first");
+    editor.end();
+}
+
+#[test]
+fn an_editor_is_shown_what_its_server_did_not_get() {
+    let servers = installed();
+    require!(servers.is_some(), MISSING);
+    let servers = servers.unwrap();
+    let world = World::new();
+    let manifest = std::fs::read_to_string(servers.join("bash.toml")).unwrap();
+    let manifest =
+        manifest.replace("cwd = \".\"", &format!("cwd = {:?}", servers.display().to_string()));
+    world.manifest("bash", &format!("{manifest}\n[wire]\nmax_send = \"64KiB\"\n"));
+    let run = launch_of(&world, world.manifests().join("bash.toml"), None);
+    run.active("bash");
+    let mut editor = Editor::start(&world, &servers);
+    editor.types("paste");
+    let shown = editor.says("shown");
+    let what =
+        "shown 2 outboard: what was said of file:///tmp/outboard-lsp/edited.sh did not reach";
+    assert!(shown.starts_with(what), "{shown}");
+    assert_eq!(editor.symbols(), "first", "it still means the text before");
+    editor.types("reopen");
+    assert_eq!(editor.symbols(), "anew");
     editor.end();
 }
 
