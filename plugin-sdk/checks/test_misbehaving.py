@@ -1,7 +1,7 @@
 """Handlers that misbehave, in each language, under the real supervisor: what the caller sees.
 
 Run by `plugin-sdk/test`. CHECK_PLUGINS is as in `test_protocol`; OUTBOARD is the program. What is seen is the table in
-docs/plugins.md; with WRITE_TABLE=1 it is written there.
+docs/plugins.md; with WRITE_TABLE=1 it is written there, with SHOW_TABLE=1 it is printed (`plugin-sdk/show handlers`).
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class Misbehaving(Supervised):
             self.assertIn("a stray print", logs, "what is printed is in the log")
             for what, words in seen.items():
                 rows.setdefault(what, {})[language] = words.replace(f"plugin {language} ", "it ")
+        if os.environ.get("SHOW_TABLE"):
+            print(f"\n{self.table(rows)}\n", flush=True)
         self.assertEqual(self.table(rows), self.shown(rows))
 
     def in_flight(self, language: str) -> None:

@@ -268,7 +268,11 @@ func (s *session) guard(act func() error) (err error) {
 			err = &Error{Code: CodeInternal, Message: fmt.Sprintf("panic: %v", value), Data: data}
 		}
 	}()
-	return act()
+	if err = act(); err != nil {
+		// A nil pointer in an error's place panics when it is asked for its words: here, and not where it is told.
+		_ = err.Error()
+	}
+	return err
 }
 
 // complain logs an error that nobody is told.

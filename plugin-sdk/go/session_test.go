@@ -183,6 +183,8 @@ func TestFailuresAreTypedAndTheStackStaysInTheLog(t *testing.T) {
 	fails("foreign", noFile)
 	p.Handle("add", outboard.Typed(add))
 	p.Handle("panic", func(context.Context, json.RawMessage) (any, error) { panic("on purpose") })
+	// The error that is no error, and not nil either.
+	fails("typed/nil", (*outboard.Error)(nil))
 	p.Handle("func", func(context.Context, json.RawMessage) (any, error) { return func() {}, nil })
 	host := outboardtest.Open(t, p)
 	own := wants(t, host.Call("own", nil, nil), 9)
@@ -197,6 +199,7 @@ func TestFailuresAreTypedAndTheStackStaysInTheLog(t *testing.T) {
 	equal(t, string(panicked.Data.(json.RawMessage)), `{"class":"panic"}`)
 	host.Ping()
 	logs := host.Logs()
+	wants(t, host.Call("typed/nil", nil, nil), outboard.CodeInternal)
 	if len(logs) != 1 || !strings.Contains(logs[0].Message, "session_test.go") {
 		t.Fatalf("%v", logs)
 	}

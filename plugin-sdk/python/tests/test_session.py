@@ -479,6 +479,36 @@ def test_a_shutdown_runs_its_hooks_once_and_refuses_calls() -> None:
     assert ran == ["first", "second"]
 
 
+def test_the_end_waits_for_hooks_that_run_already() -> None:
+    plugin = Plugin("p")
+    begun, ended = threading.Event(), threading.Event()
+
+    @plugin.on_shutdown
+    async def slow() -> None:
+        begun.set()
+        await asyncio.sleep(0.05)
+        ended.set()
+
+    with FakeHost(plugin) as host:
+        host._send_request("shutdown", {"reason": "stop", "deadlineMs": 5000}, "")
+        assert begun.wait(10)
+    assert ended.is_set()
+
+
+def test_a_hook_that_something_cancelled_is_answered_for() -> None:
+    plugin = Plugin("p")
+
+    @plugin.on_config
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    plugin.on_shutdown(cancelled)
+    with FakeHost(plugin) as host:
+        with pytest.raises(PluginError, match="CancelledError"):
+            host.change_config({})
+        host.shutdown()
+
+
 def test_the_end_of_stdin_lets_calls_finish() -> None:
     plugin = Plugin("p")
     release, ended = threading.Event(), threading.Event()

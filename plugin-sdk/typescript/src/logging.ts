@@ -4,7 +4,8 @@ import { formatWithOptions } from "node:util";
 
 import type { Host, Level } from "./host.js";
 
-const LONGEST = 64 << 10;
+/** Characters of a log line, at most. */
+export const LONGEST = 64 << 10;
 
 const LEVELS = {
   trace: "trace",

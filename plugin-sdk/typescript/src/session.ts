@@ -5,6 +5,7 @@ import { Cancelled, code, InvalidParams, PluginError } from "./errors.js";
 import { Events } from "./events.js";
 import { DEFAULT_MAX_FRAME, type Framer, type Item } from "./frames.js";
 import type { Host } from "./host.js";
+import { LONGEST } from "./logging.js";
 import { decode, type Message } from "./messages.js";
 import type { Outlet } from "./outlet.js";
 import type { Hook, Method, Plugin } from "./plugin.js";
@@ -49,7 +50,7 @@ export class Session {
   #held: Request[] = [];
   #idle: (() => void)[] = [];
   #ending = false;
-  #shutDown = false;
+  #hooks: Promise<object> | undefined;
   #junkSaid = false;
 
   constructor(plugin: Plugin, outlet: Outlet, framer: Framer) {
@@ -273,10 +274,13 @@ export class Session {
     return {};
   }
 
-  /** Each once, and all of them, whatever one of them throws. */
-  async #shutdownHooks(): Promise<object> {
-    const hooks: Hook[] = this.#shutDown ? [] : this.#plugin.hooks.shutdown;
-    this.#shutDown = true;
+  /** Each once, and all of them, whatever one of them throws. Who comes second waits for the first. */
+  #shutdownHooks(): Promise<object> {
+    this.#hooks ??= this.#runShutdownHooks(this.#plugin.hooks.shutdown);
+    return this.#hooks;
+  }
+
+  async #runShutdownHooks(hooks: readonly Hook[]): Promise<object> {
     for (const hook of hooks) {
       try {
         await hook(this.#host);
@@ -377,7 +381,7 @@ export class Session {
 
   #complain(thrown: unknown, what: string): void {
     const whole = thrown instanceof Error ? (thrown.stack ?? words(thrown)) : words(thrown);
-    this.#host.log("error", `${what} failed\n${whole}`);
+    this.#host.log("error", `${what} failed\n${whole}`.slice(0, LONGEST));
   }
 }
 

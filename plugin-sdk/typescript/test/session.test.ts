@@ -403,6 +403,30 @@ test("a shutdown runs its hooks once and refuses calls", async () => {
   assert.deepEqual(ran, ["first", "second"]);
 });
 
+test("the end waits for hooks that run already", async () => {
+  let ended = false;
+  const plugin = new Plugin("p").onShutdown(async () => {
+    await sleep(50);
+    ended = true;
+  });
+  const host = await FakeHost.open(plugin);
+  const asked = host.shutdown();
+  await host.ping();
+  await host.close();
+  assert.equal(ended, true);
+  await asked;
+});
+
+test("an error of any size is one call's", async () => {
+  const plugin = new Plugin("p").method("huge", () => {
+    throw new Error("x".repeat(17 << 20));
+  });
+  const host = await FakeHost.open(plugin);
+  assert.equal((await fails(host.call("huge"))).code, 1);
+  await host.ping();
+  await host.close();
+});
+
 test("the end of stdin lets calls finish", async () => {
   let ended = false;
   const plugin = new Plugin("p")

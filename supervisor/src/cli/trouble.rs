@@ -74,6 +74,10 @@ impl Trouble {
         match (exit, details.nearest) {
             (Exit::UnknownPlugin, Some(near)) => trouble.help(format!("outboard call {near} …")),
             (Exit::UnknownPlugin, None) => trouble.help("outboard list"),
+            // It waited for a process until its time was over.
+            (Exit::Deadline, _) if details.sent == Some(false) => {
+                trouble.help(format!("outboard why {plugin}"))
+            }
             (Exit::Unavailable, _) => trouble.help(format!("outboard why {plugin}")),
             (Exit::PluginError, Some(near)) => trouble.help(format!("did you mean `{near}`?")),
             _ => trouble,

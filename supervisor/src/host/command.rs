@@ -29,6 +29,8 @@ pub(crate) enum Command {
     },
     /// Lets another version take over; `done` hears of the end.
     Swap { key: Key, order: Box<SwapOrder>, done: oneshot::Sender<Swapped> },
+    /// Says when all that was told before it has been taken in, and is seen.
+    TakeIn { done: oneshot::Sender<()> },
     /// Forgets a plugin that is down.
     Unload { key: Key, done: oneshot::Sender<()> },
     /// Writes everything down; when it is meant, nothing goes on here afterwards.

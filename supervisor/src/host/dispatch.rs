@@ -369,6 +369,7 @@ impl Dispatcher {
                 drop(done.send(self.reload(*reading, &request)));
             }
             Command::Swap { key, order, done } => self.swap(key, *order, done),
+            Command::TakeIn { done } => done.send(()).unwrap_or_default(),
             Command::Unload { key, done } => {
                 if self.fleet.remove(key) {
                     self.forget(key);

@@ -167,6 +167,10 @@ impl Supervisor {
             // No answer in time is what the health rules will judge; here it only ends the wait.
             drop(tokio::time::timeout(timeout, check).await);
         }
+        // An answer counts in what is seen once the dispatcher has taken it in.
+        let (done, wait) = oneshot::channel();
+        self.command(Command::TakeIn { done });
+        wait.await.unwrap_or_default();
     }
 
     /// Ends every plugin, dependents first, then the supervisor. `now` goes straight to the kill; a second call with

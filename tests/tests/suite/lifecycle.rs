@@ -1,5 +1,7 @@
 //! Up, called, killed, up again: what a plugin's callers and operators see.
 
+use std::time::Duration;
+
 use outboard_tests::clock::{Stopwatch, wait_until};
 use outboard_tests::pipes::unread_input;
 use outboard_tests::runtimes::repository;
@@ -271,6 +273,26 @@ fn generations_and_events_go_on_over_runs() {
     let second = world.run();
     assert_eq!(second.active("geo").generation, 3);
     assert_eq!(second.events()[0].seq, last + 1);
+}
+
+#[test]
+fn health_shows_the_answer_to_its_own_probe() {
+    let world = World::new();
+    // No probe of its own comes in between.
+    world.chaos_with("geo", "serve", "[health]\ninterval = \"1h\"");
+    let run = world.run();
+    run.active("geo");
+    let age =
+        |row: &Value| Duration::from_millis(row["health"]["last_ok_ms_ago"].as_u64().unwrap());
+    for _ in 0..3 {
+        wait_until("its answer is of a while ago", || {
+            age(&run.plugin("geo")) > Duration::from_millis(500)
+        });
+        let asked = Stopwatch::new();
+        let shown = run.cli(&["health", "geo", "--json"]).code(0).json();
+        let since = asked.elapsed();
+        assert!(age(&shown["plugins"][0]) <= since, "{shown}: asked {since:?} ago");
+    }
 }
 
 #[test]

@@ -72,7 +72,7 @@ class Session:
         # What came behind an opening that is not answered yet.
         self._held: list[Request] = []
         self._ending = False
-        self._shut_down = False
+        self._hooks: asyncio.Task[None] | None = None
         self._junk_said = False
         #: Set when there is nothing more to do.
         self.over = asyncio.Event()
@@ -211,6 +211,11 @@ class Session:
         async def answer() -> None:
             try:
                 self._outlet.result(id, dump(await work))
+            except asyncio.CancelledError as error:
+                if self.over.is_set():
+                    raise
+                # Not this task was cancelled, but what the hook waited for.
+                self._outlet.error(id, self._told(error, "a hook"))
             except Exception as error:
                 self._outlet.error(id, self._told(error, "a hook"))
             then()
@@ -317,13 +322,19 @@ class Session:
         return {}
 
     async def _shutdown_hooks(self) -> None:
-        """Each once, and all of them, whatever one of them raises."""
-        if self._shut_down:
-            return
-        self._shut_down = True
+        """Each once, and all of them, whatever one of them raises. Who comes second waits for the first."""
+        if self._hooks is None:
+            self._hooks = self._spawn(self._run_shutdown_hooks())
+        await asyncio.shield(self._hooks)
+
+    async def _run_shutdown_hooks(self) -> None:
         for hook in self._plugin._on_shutdown:
             try:
                 await self._act(hook)
+            except asyncio.CancelledError:
+                if self.over.is_set():
+                    raise
+                logger.exception("a shutdown hook failed")
             except Exception:
                 logger.exception("a shutdown hook failed")
 

@@ -281,15 +281,15 @@ impl Link {
                 if state.probe.as_ref().is_some_and(|probe| probe.id == id) {
                     state.probe = None;
                 }
-                for check in state.checks.drain(..) {
-                    // Whoever asked may not wait any more.
-                    check.send(()).unwrap_or_default();
-                }
                 self.slot.learn(self.generation, state.dialect.hint());
                 if state.ahead == Ahead::Out {
                     state.ahead = Ahead::Answered;
                 } else {
                     self.tell(Event::ProbeAnswered);
+                }
+                // After the dispatcher: whoever asked looks at what that makes of it, and may not wait any more.
+                for check in state.checks.drain(..) {
+                    check.send(()).unwrap_or_default();
                 }
                 if state.peer.in_flight() == 0 {
                     // Quiet again: most plugins are, most of the time.
