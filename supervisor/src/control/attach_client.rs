@@ -115,6 +115,8 @@ struct AttachParams<'a> {
     caller: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline_ms: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    bounded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     while_restarting: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,8 +169,14 @@ impl AttachClient {
         while_restarting: Option<&'static str>,
     ) -> Result<Self, AttachError> {
         let deadline_ms = deadline.map(millis);
-        let params =
-            AttachParams { plugin, caller: "cli", deadline_ms, while_restarting, wait_ms: None };
+        let params = AttachParams {
+            plugin,
+            caller: "cli",
+            deadline_ms,
+            bounded: deadline_ms.is_none(),
+            while_restarting,
+            wait_ms: None,
+        };
         let mut client = Self::hello(state_dir, &params).await?;
         client.deadline = deadline;
         Ok(client)
@@ -184,6 +192,7 @@ impl AttachClient {
             plugin,
             caller: "attach",
             deadline_ms: None,
+            bounded: false,
             while_restarting: None,
             wait_ms: Some(millis(wait)),
         };

@@ -192,6 +192,9 @@ struct Attach {
     caller: Option<String>,
     #[serde(default)]
     deadline_ms: Option<u64>,
+    /// Without a deadline of its own, a call has that of calls by hand, and not that of attached clients.
+    #[serde(default)]
+    bounded: bool,
     #[serde(default)]
     while_restarting: Option<Wish>,
     /// How long the answer to the opening of its session may be held.
@@ -409,8 +412,8 @@ fn attach(message: Message<'_>, client: &Arc<Client>, supervisor: &Supervisor) -
     client.answer(&id, Ok(&result.to_string()));
     let deadline = match attach.deadline_ms {
         Some(ms) => Some(Duration::from_millis(ms)),
-        None if shares => manifest.calls.attach_deadline,
-        None => Some(manifest.calls.deadline),
+        None if attach.bounded => Some(manifest.calls.deadline),
+        None => manifest.calls.attach_deadline,
     };
     let while_restarting = attach.while_restarting.map(|wish| match wish {
         Wish::Fail => WhileRestarting::Fail,
