@@ -82,7 +82,7 @@ fn all(rounds: u32) -> ExitCode {
                 }
                 for sample in samples {
                     println!("{round} {place} {}", sample.to_line());
-                    table.add(round, place, sample);
+                    table.add(round, what, place, sample);
                 }
             }
         }

@@ -36,25 +36,28 @@ pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.get(((values.len() as f64 * share) as usize).min(last)).copied().unwrap_or(f64::NAN)
 }
 
+/// By round, and by what the process measured that took them: some measure a floor of the same name.
+type Values = BTreeMap<(u32, &'static str), f64>;
+
 /// All samples of a run.
 #[derive(Default)]
 pub(crate) struct Table {
-    /// (place, name) → unit and values by round.
-    rows: BTreeMap<(String, String), (String, BTreeMap<u32, f64>)>,
+    /// (place, name) → unit and values by round and process.
+    rows: BTreeMap<(String, String), (String, Values)>,
     order: Vec<(String, String)>,
 }
 
 impl Table {
-    pub(crate) fn add(&mut self, round: u32, place: &str, sample: Sample) {
+    pub(crate) fn add(&mut self, round: u32, what: &'static str, place: &str, sample: Sample) {
         let key = (place.to_owned(), sample.name);
         if !self.rows.contains_key(&key) {
             self.order.push(key.clone());
         }
-        let row = self.rows.entry(key).or_insert_with(|| (sample.unit, BTreeMap::new()));
-        row.1.insert(round, sample.value);
+        let row = self.rows.entry(key).or_insert_with(|| (sample.unit, Values::new()));
+        row.1.insert((round, what), sample.value);
     }
 
-    /// Medians, spread, and the ratio to the floor's row of the same shape in the same round.
+    /// Medians, spread, and the ratio to the floor's row of the same shape, of the same process.
     pub(crate) fn markdown(&self) -> String {
         let mut text = String::from(
             "| what | where | median | spread | against the floor |\n|---|---|---|---|---|\n",
@@ -83,7 +86,7 @@ impl Table {
         let (_, floor) = self.rows.get(&(key.0.clone(), format!("floor {shape}")))?;
         let (_, mine) = &self.rows[key];
         let mut ratios: Vec<f64> =
-            mine.iter().filter_map(|(round, value)| Some(value / floor.get(round)?)).collect();
+            mine.iter().filter_map(|(of, value)| Some(value / floor.get(of)?)).collect();
         Some(quantile(&mut ratios, 0.5))
     }
 }

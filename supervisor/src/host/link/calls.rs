@@ -62,12 +62,14 @@ impl Link {
         };
         let works = state.dialect.counts_as_work(&method);
         let State { peer, dialect, frames, .. } = state;
+        // Nobody has waited between a call's begin and here, unless it was for this generation.
+        let now = if waited { self.clock.now() } else { began };
         let cx = CallCx {
             meta: Meta {
                 progress_token: minted.as_deref(),
                 ..More::meta(more.as_deref(), &caller)
             },
-            remaining: deadline.map(|at| at.since(self.clock.now())),
+            remaining: deadline.map(|at| at.since(now)),
         };
         let (written_method, written_params) = match dialect.call(&method, &params, &cx) {
             Ok(written) => written,

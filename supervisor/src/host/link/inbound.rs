@@ -120,6 +120,8 @@ impl Link {
         let mut state = self.state();
         let first = state.read == 0;
         state.read += bytes as u64;
+        // One look at the clock for all frames that came together.
+        state.read_at = self.clock.now();
         drop(state);
         if first {
             self.tell(Event::FirstByte);
@@ -167,7 +169,7 @@ impl Link {
                 if state.over {
                     return;
                 }
-                let now = self.clock.now();
+                let now = state.read_at;
                 state.last_life = Some(now);
                 match state.peer.resolve(&id) {
                     Resolved::Pending(Answered { id, token: pending, method, .. }) => {
@@ -214,7 +216,8 @@ impl Link {
                     return;
                 }
                 state.seen = Seen::Frames;
-                state.frames.read(self.clock.now(), frame);
+                let now = state.read_at;
+                state.frames.read(now, frame);
                 if !state.peer.begin_request() {
                     let error = CallError::overloaded(self.callee(), "concurrency");
                     state.peer.answer_error(&id, &error.to_json());
@@ -236,7 +239,8 @@ impl Link {
                 }
                 state.seen = Seen::Frames;
                 self.for_clients(&mut state, &method, params.map_or("", RawValue::get));
-                state.frames.read(self.clock.now(), frame);
+                let now = state.read_at;
+                state.frames.read(now, frame);
                 let inbound = Inbound::Note { method: &method, params };
                 self.to_dialect(&mut state, inbound);
                 let errands = std::mem::take(&mut state.errands);

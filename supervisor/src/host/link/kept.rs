@@ -134,6 +134,8 @@ impl Link {
             draining,
             seen,
             read,
+            // Told by the next read, before any frame of it.
+            read_at: _,
             written,
             // The last frames are for the dossier of a failure; the next build begins to keep them anew.
             frames: _,
@@ -247,6 +249,7 @@ impl Link {
             draining: kept.draining,
             seen: kept.seen,
             read: kept.read,
+            read_at: Time::ZERO,
             written: kept.written,
             frames: super::frames::Frames::default(),
             last_life: kept.last_life,

@@ -138,6 +138,8 @@ struct State {
     seen: Seen,
     /// Bytes read from stdout and written to stdin.
     read: u64,
+    /// When the last of them were.
+    read_at: Time,
     written: u64,
     frames: frames::Frames,
     last_life: Option<Time>,
@@ -280,6 +282,7 @@ impl Link {
             draining: None,
             seen: Seen::Nothing,
             read: 0,
+            read_at: Time::ZERO,
             written: 0,
             frames: frames::Frames::default(),
             last_life: None,
