@@ -16,6 +16,7 @@
 //! | [`reaper`] | at the next start: removes what a double kill may have left |
 //! | [`trial`] | tries what this machine can do, with throw-away processes |
 //! | [`inherit`] | what a process inherits from the image that ran in it before |
+//! | [`leash`] | a helper process that must not outlive whoever started it |
 //! | [`pidfd`] | signals that cannot reach the wrong process |
 //! | `book` | what goes over when the keeper executes another image of itself |
 //! | [`peer`] | who is on the other end of a socket, and where that process stands |
@@ -28,6 +29,7 @@
 pub mod entry;
 pub mod error;
 pub mod inherit;
+pub mod leash;
 pub mod order;
 pub mod peer;
 pub mod pidfd;

@@ -19,7 +19,7 @@ const MOST: usize = 8 << 20;
 
 /// What a program said that ended in time.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(crate) struct Said {
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
@@ -27,7 +27,7 @@ pub(super) struct Said {
 
 /// Why there is nothing to be read.
 #[derive(Debug)]
-pub(super) enum Silent {
+pub(crate) enum Silent {
     NotStarted(io::Error),
     /// It had to be killed.
     Late,
@@ -39,7 +39,7 @@ pub(super) enum Silent {
 ///
 /// # Errors
 /// There is no such program, or it does not come to an end. Nothing of it or of what it has started is left then.
-pub(super) fn run(command: &mut Command, within: Duration) -> Result<Said, Silent> {
+pub(crate) fn run(command: &mut Command, within: Duration) -> Result<Said, Silent> {
     let mut child = start(command).map_err(Silent::NotStarted)?;
     let read = listen(&mut child, within);
     let status = end(&mut child).map_err(Silent::NotStarted)?;
@@ -48,6 +48,7 @@ pub(super) fn run(command: &mut Command, within: Duration) -> Result<Said, Silen
 }
 
 fn start(command: &mut Command) -> io::Result<Child> {
+    outboard_keeper::leash::ends_with_thread(command);
     // A child has the mask of the thread that starts it, and this one may not be one to hear signals.
     let mask = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // Whatever it starts ends with it.

@@ -6,7 +6,7 @@
 //! **Absent by design:** plugins. Nothing that is found is imported or started here, and what is wrong with it is told by
 //! its own process.
 
-mod bounded;
+pub(crate) mod bounded;
 mod python;
 
 use std::path::{Path, PathBuf};

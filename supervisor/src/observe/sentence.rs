@@ -97,6 +97,9 @@ pub fn sentence(record: &EventRecord) -> Option<String> {
             millis(number("after_ms"))
         ),
         "log.dropped" => format!("{} lines dropped: more than 1000 a second", number("n")),
+        "build.started" => "its sources changed: it is built".to_owned(),
+        "build.finished" => format!("built in {}", millis(number("took_ms"))),
+        "build.failed" => format!("build failed: {}", text("message")),
         "swap.started" => format!("swap: another version is to take over ({})", text("mode")),
         "swap.active" => format!("swap: active after {}, on trial", millis(number("after_ms"))),
         "swap.canary" => {

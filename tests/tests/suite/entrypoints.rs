@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use outboard_tests::packages::{Venv, can_install};
-use outboard_tests::world::toml_text;
+use outboard_tests::world::{Launch, toml_text};
 use outboard_tests::{World, require};
 use serde_json::{Value, json};
 
@@ -199,6 +199,22 @@ fn what_is_wrong_is_a_row_with_its_reason_and_harms_nobody() {
     // All of them were tried and the good one never noticed.
     assert_eq!(run.plugin("geo")["generation"], 1);
     run.call("geo", "locate", &json!({"ip": "192.0.2.1"})).unwrap();
+}
+
+#[test]
+fn an_upgraded_package_is_swapped_in_by_itself_where_the_supervisor_watches() {
+    require!(can_install(), "pip's build backend (`cargo xtask setup`)");
+    let world = World::new();
+    let venv = environment(&world, &["demi-geo"]);
+    let run = world.launch(&Launch { args: &["--watch"], ..Launch::default() });
+    run.active("geo");
+    // The watch stands once it has seen something.
+    world.chaos("other", "serve");
+    run.active("other");
+    venv.install(&["demi-geo-next"]);
+    run.event(|event| event.is("swap.done", "geo"));
+    assert_eq!(run.plugin("geo")["entry_point"]["version"], "1.1.0");
+    assert_eq!(run.count(|event| event.is("plugin.removed", "geo")), 0, "it was never gone");
 }
 
 #[test]

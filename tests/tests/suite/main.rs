@@ -24,6 +24,7 @@ mod management;
 mod mcp;
 mod mcp_breadth;
 mod once_active;
+mod rebuilt;
 mod reload;
 mod scaffold;
 mod secrets;

@@ -12,8 +12,16 @@ pub(crate) static MANIFEST: Section = Section {
             .default("native"),
         key("enabled", Kind::Bool, "Whether `run` starts it.").default("true"),
         key("lazy", Kind::Bool, "Start at the first call.").default("false"),
-        key("watch", Kind::Paths, "Files whose change makes `run --watch` swap it.").later(),
-        key("build", Kind::Argv, "What `run --watch` runs before it swaps.").later(),
+        key(
+            "watch",
+            Kind::Paths,
+            "Files and folders whose change makes `run --watch` build and swap it.",
+        ),
+        key(
+            "build",
+            Kind::Argv,
+            "What `run --watch` runs before it swaps; where `watch` names nothing else, its folder counts.",
+        ),
         section("entry_point", &ENTRY_POINT),
     ],
     more: SECTIONS,

@@ -306,7 +306,6 @@ fn what_has_no_effect_yet_warns_and_what_would_protect_refuses() {
                     "open_files = 1024\nrequire = true",
                 ]
             ),
-            lines("", &["watch = [\"bin/geo\"]", "build = [\"make\"]"]),
             lines("wire", &["transport = \"stdio\"", "transport = \"fd\""]),
             lines(
                 "calls",

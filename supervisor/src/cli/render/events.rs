@@ -298,6 +298,11 @@ pub(super) fn describe(event: &Event) -> (Level, String) {
                 count(f.number("in_flight"), "call", "calls")
             ),
         ),
+        "build.started" => (Info, "its sources changed: it is built".to_owned()),
+        "build.finished" => (Info, format!("built in {}", span(f.millis("took_ms")))),
+        "build.failed" => {
+            (Error, format!("build failed: {}; nothing is swapped", f.text("message")))
+        }
         "swap.rolled_back" => (Error, format!("rolled back: {}", f.text("reason"))),
         "swap.abandoned" => (Warn, format!("swap given up: {}", f.text("reason"))),
         "swap.done" => (Info, format!("swap over after {}", span(f.millis("took_ms")))),

@@ -50,7 +50,7 @@ impl Supervisor {
     }
 
     /// Where plugins were found that no file describes.
-    fn environments(&self) -> BTreeSet<PathBuf> {
+    pub(super) fn environments(&self) -> BTreeSet<PathBuf> {
         let plugins = self.shared.plugins.read().expect("nothing panics while it holds this");
         let points = plugins.values().filter_map(|slot| slot.manifest().entry_point.clone());
         points.map(|point| point.environment.into()).collect()

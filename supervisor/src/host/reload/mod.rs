@@ -4,8 +4,11 @@
 mod apply;
 mod drift;
 mod fingerprint;
+mod looked;
+mod outputs;
 mod plan;
 mod read;
+mod rebuild;
 mod watcher;
 
 use std::path::PathBuf;

@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use outboard_core::PluginId;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
-use super::fingerprint::authored;
+use super::looked::{Looked, is_written_by_hand};
+use super::outputs::{Changed, Outputs, add};
 use super::{ReloadError, ReloadRequest};
 use crate::host::by::{By, Via};
-use crate::host::launch;
 use crate::host::supervisor::Supervisor;
 use crate::host::watch::{Watched, register};
 
@@ -28,42 +29,52 @@ const SETTLES: Duration = Duration::from_millis(150);
 /// A burst that never ends is read this often all the same.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(2);
 
+/// An installation is over when nothing has changed for this long. In between a package may be gone: the old version is
+/// taken away before the new one is there.
+const INSTALLED: Duration = Duration::from_secs(2);
+
 /// How often a folder that has gone is looked for.
 const LOOKS_AGAIN: Duration = Duration::from_secs(1);
 
 impl Supervisor {
-    /// Reads the manifests again whenever one of them changes, or a file that one of them runs, until the future is dropped.
-    /// What comes of it are events, as with any reload; a file that is half written is refused, and read again with its next
-    /// change.
+    /// Reads the manifests again whenever one of them changes, a file that one of them runs, or what is installed in an
+    /// environment; builds and swaps what its author has changed. Until the future is dropped. What comes of it are events,
+    /// as with any reload; a file that is half written is refused, and read again with its next change.
     ///
     /// # Errors
     /// The kernel gives no watch.
     pub async fn watch_manifests(&self) -> io::Result<()> {
         let folders = folders(&self.shared.sources);
-        let mut watch = Watch::new(&folders, self.authored().await)?;
+        let mut watch = Watch::new(&folders, self.looked().await)?;
+        let (mut touched, mut outputs) = (self.unbuilt().await, Outputs::default());
         loop {
+            let built = self.build(touched.keys()).await;
+            if !touched.is_empty() {
+                // Written while it was built, and perhaps too late for that.
+                touched = outputs.sort_out(watch.so_far()?.sources);
+            }
             // Before the first change too: something may have changed before the watch stood, at a start or while one build
             // took over from another.
             let request = || ReloadRequest::apply(By::own(Via::Watch));
             while let Err(ReloadError::Conflict { .. }) = self.reload(request()).await {}
-            let files = self.authored().await;
-            if files != watch.files || watch.burst().await? {
-                watch = watch_again(&folders, &files).await?;
+            self.renew(built).await;
+            let looked = self.looked().await;
+            if looked != watch.looked {
+                let next = watch_again(&folders, &looked).await?;
+                // What was written meanwhile is not forgotten with the watch before.
+                let more = std::mem::replace(&mut watch, next).so_far()?.sources;
+                more.into_iter()
+                    .for_each(|(id, paths)| touched.entry(id).or_default().extend(paths));
+                continue;
+            }
+            if touched.is_empty() {
+                let burst = watch.burst().await?;
+                if burst.lost {
+                    watch = watch_again(&folders, &looked).await?;
+                }
+                touched = burst.sources;
             }
         }
-    }
-
-    /// What the plugins run and their authors write, as the manifests in force have it.
-    async fn authored(&self) -> BTreeSet<PathBuf> {
-        let manifests: Vec<_> = {
-            let plugins = self.shared.plugins.read().expect("nothing panics while it holds this");
-            plugins.values().map(|slot| slot.manifest()).collect()
-        };
-        let files = move || {
-            let launches = manifests.iter().filter_map(|manifest| launch::prepare(manifest).ok());
-            launches.flat_map(|launch| authored(&launch).collect::<Vec<_>>()).collect()
-        };
-        tokio::task::spawn_blocking(files).await.unwrap_or_default()
     }
 }
 
@@ -87,9 +98,9 @@ fn folders(sources: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// A folder has gone, or another one has taken its place, or other files are run.
-async fn watch_again(folders: &[PathBuf], files: &BTreeSet<PathBuf>) -> io::Result<Watch> {
+async fn watch_again(folders: &[PathBuf], looked: &Looked) -> io::Result<Watch> {
     loop {
-        match Watch::new(folders, files.clone()) {
+        match Watch::new(folders, looked.clone()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => return other,
         }
@@ -100,22 +111,38 @@ async fn watch_again(folders: &[PathBuf], files: &BTreeSet<PathBuf>) -> io::Resu
 /// What counts in a folder.
 #[derive(Default)]
 struct Counts {
+    folder: PathBuf,
     manifests: bool,
     files: BTreeSet<OsString>,
+    packages: bool,
+    sources: HashMap<OsString, BTreeSet<PluginId>>,
+    /// Whoever has all of it among its sources.
+    tree: BTreeSet<PluginId>,
+}
+
+/// Changes that belong together.
+#[derive(Debug, Default)]
+struct Burst {
+    /// A folder is lost, or one that was missing is there.
+    lost: bool,
+    /// Something that concerns us.
+    any: bool,
+    /// An installation is under way.
+    packages: bool,
+    sources: Changed,
 }
 
 struct Watch {
     events: AsyncFd<Watched<Inotify>>,
     counts: HashMap<WatchDescriptor, Counts>,
-    /// What is run.
-    files: BTreeSet<PathBuf>,
+    looked: Looked,
     /// Folders of files that are run, which are not there: a build may have yet to make them.
     missing: BTreeSet<PathBuf>,
 }
 
 impl Watch {
-    /// Watches folders of manifests, which have to be there, and files that they run, which need not.
-    fn new(folders: &[PathBuf], files: BTreeSet<PathBuf>) -> io::Result<Self> {
+    /// Watches folders of manifests, which have to be there, and whatever else is looked at, which need not.
+    fn new(folders: &[PathBuf], looked: Looked) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let mask = AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_MODIFY
@@ -128,71 +155,135 @@ impl Watch {
             | AddWatchFlags::IN_ONLYDIR;
         let mut counts: HashMap<_, Counts> = HashMap::new();
         for folder in folders {
-            counts.entry(inotify.add_watch(folder, mask)?).or_default().manifests = true;
+            let counts = counts.entry(inotify.add_watch(folder, mask)?).or_default();
+            (counts.folder, counts.manifests) = (folder.clone(), true);
         }
         let mut missing = BTreeSet::new();
-        for file in &files {
-            let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { continue };
-            // One that cannot be watched costs its own changes, and no manifest's.
-            match inotify.add_watch(folder, mask) {
-                Ok(watch) => drop(counts.entry(watch).or_default().files.insert(name.to_owned())),
-                Err(_) => drop(missing.insert(folder.to_owned())),
+        // One that cannot be watched costs its own changes, and no manifest's.
+        let mut add = |folder: &Path, count: &mut dyn FnMut(&mut Counts)| match inotify
+            .add_watch(folder, mask)
+        {
+            Ok(watch) => {
+                let counts = counts.entry(watch).or_default();
+                folder.clone_into(&mut counts.folder);
+                count(counts);
             }
+            Err(_) => missing.extend([folder.to_owned()]),
+        };
+        for file in &looked.files {
+            let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { continue };
+            add(folder, &mut |counts| counts.files.extend([name.to_owned()]));
+        }
+        for folder in &looked.packages {
+            add(folder, &mut |counts| counts.packages = true);
+        }
+        for (file, plugins) in &looked.sources {
+            let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { continue };
+            add(folder, &mut |counts| {
+                counts.sources.entry(name.to_owned()).or_default().extend(plugins.clone());
+            });
+        }
+        for (folder, plugins) in &looked.trees {
+            add(folder, &mut |counts| counts.tree.extend(plugins.clone()));
         }
         let events = register(inotify, Interest::READABLE)?;
-        Ok(Self { events, counts, files, missing })
+        Ok(Self { events, counts, looked, missing })
     }
 
-    /// Waits for a change that concerns us and for the end of those that come with it; whether a folder is lost or found.
-    async fn burst(&mut self) -> io::Result<bool> {
-        let mut lost = false;
-        if self.until_a_change(&mut lost).await? {
-            return Ok(true);
+    /// Waits for a change that concerns us and for the end of those that come with it.
+    async fn burst(&mut self) -> io::Result<Burst> {
+        let mut burst = Burst::default();
+        self.until_a_change(&mut burst).await?;
+        if !burst.any {
+            return Ok(burst);
         }
         let until = Instant::now() + AT_LEAST_EVERY;
         loop {
-            let settled = (Instant::now() + SETTLES).min(until);
-            match tokio::time::timeout_at(settled, self.changes(&mut lost)).await {
-                Ok(changed) => drop(changed?),
-                Err(_) => return Ok(lost),
+            let settled = match burst.packages {
+                true => Instant::now() + INSTALLED,
+                false => (Instant::now() + SETTLES).min(until),
+            };
+            match tokio::time::timeout_at(settled, self.changes(&mut burst)).await {
+                Ok(changed) => changed?,
+                Err(_) => return Ok(burst),
             }
         }
     }
 
-    /// Whether a folder that was missing is there instead.
-    async fn until_a_change(&mut self, lost: &mut bool) -> io::Result<bool> {
-        loop {
+    /// Until something concerns us, or a folder that was missing is there instead.
+    async fn until_a_change(&mut self, burst: &mut Burst) -> io::Result<()> {
+        while !burst.any {
             if self.missing.is_empty() {
-                if self.changes(lost).await? {
-                    return Ok(false);
-                }
+                self.changes(burst).await?;
                 continue;
             }
-            match tokio::time::timeout(LOOKS_AGAIN, self.changes(lost)).await {
-                Ok(changed) => {
-                    if changed? {
-                        return Ok(false);
-                    }
+            match tokio::time::timeout(LOOKS_AGAIN, self.changes(burst)).await {
+                Ok(changed) => changed?,
+                Err(_) if self.missing.iter().any(|folder| folder.is_dir()) => {
+                    burst.lost = true;
+                    return Ok(());
                 }
-                Err(_) if self.missing.iter().any(|folder| folder.is_dir()) => return Ok(true),
                 Err(_) => {}
             }
         }
+        Ok(())
     }
 
-    /// The next changes; whether one of them concerns us. Nothing is lost when it is dropped.
-    async fn changes(&mut self, lost: &mut bool) -> io::Result<bool> {
+    /// The next changes. Nothing is lost when it is dropped.
+    async fn changes(&mut self, burst: &mut Burst) -> io::Result<()> {
         loop {
             let mut ready = self.events.readable().await?;
             match ready.get_inner().owner().read_events() {
                 Ok(events) => {
-                    *lost |= events.iter().any(is_the_end);
-                    return Ok(events.iter().any(|event| is_ours(&self.counts, event)));
+                    events.iter().for_each(|event| self.count(event, burst));
+                    return Ok(());
                 }
                 Err(Errno::EAGAIN) => ready.clear_ready(),
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// What has changed by now.
+    fn so_far(&self) -> io::Result<Burst> {
+        let mut burst = Burst::default();
+        loop {
+            match self.events.get_ref().owner().read_events() {
+                Ok(events) => events.iter().for_each(|event| self.count(event, &mut burst)),
+                Err(Errno::EAGAIN) => return Ok(burst),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn count(&self, event: &InotifyEvent, burst: &mut Burst) {
+        let over = is_the_end(event);
+        burst.lost |= over;
+        // What the kernel could not keep may have been anything.
+        if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+            burst.any = true;
+            for (path, plugins) in self.looked.sources.iter().chain(&self.looked.trees) {
+                add(&mut burst.sources, plugins, path);
+            }
+        }
+        burst.any |= over;
+        let Some((counts, name)) = self.counts.get(&event.wd).zip(event.name.as_ref()) else {
+            return;
+        };
+        let path = counts.folder.join(name);
+        let ran = counts.files.contains(name);
+        let manifest = counts.manifests && concerns(Path::new(name));
+        let named = counts.sources.get(name);
+        // What is run was perhaps built, and then it is no source; and a manifest is none.
+        let below = !ran && !manifest && is_written_by_hand(name) && !counts.tree.is_empty();
+        if let Some(plugins) = named {
+            add(&mut burst.sources, plugins, &path);
+        }
+        if below {
+            add(&mut burst.sources, &counts.tree, &path);
+        }
+        burst.packages |= counts.packages;
+        burst.any |= ran || counts.packages || manifest || named.is_some() || below;
     }
 }
 
@@ -201,16 +292,6 @@ fn is_the_end(event: &InotifyEvent) -> bool {
     event.mask.intersects(
         AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_IGNORED,
     )
-}
-
-fn is_ours(counts: &HashMap<WatchDescriptor, Counts>, event: &InotifyEvent) -> bool {
-    // What the kernel could not keep may have been anything.
-    let overflow = event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
-    let counts = counts.get(&event.wd);
-    let named = counts.zip(event.name.as_ref()).is_some_and(|(counts, name)| {
-        counts.manifests && concerns(Path::new(name)) || counts.files.contains(name)
-    });
-    overflow || named || is_the_end(event)
 }
 
 #[cfg(test)]
@@ -232,17 +313,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("m");
         std::fs::create_dir(&folder).unwrap();
-        let mut watch = Watch::new(std::slice::from_ref(&folder), BTreeSet::new()).unwrap();
+        let mut watch = Watch::new(std::slice::from_ref(&folder), Looked::default()).unwrap();
         // As editors write: beside it, then renamed over it.
         std::fs::write(folder.join("4913"), "").unwrap();
         std::fs::write(folder.join(".geo.toml.swp"), "x").unwrap();
         std::fs::write(folder.join("geo.toml~"), "x").unwrap();
         std::fs::rename(folder.join("geo.toml~"), folder.join("geo.toml")).unwrap();
-        assert!(!watch.burst().await.unwrap());
+        assert!(!watch.burst().await.unwrap().lost);
         let more = tokio::time::timeout(SETTLES * 2, watch.burst()).await;
         assert!(more.is_err(), "nothing is left of the burst");
         std::fs::remove_dir_all(&folder).unwrap();
-        assert!(watch.burst().await.unwrap());
+        assert!(watch.burst().await.unwrap().lost);
     }
 
     #[tokio::test]
@@ -251,16 +332,17 @@ mod tests {
         let folder = dir.path().to_owned();
         let files: BTreeSet<_> =
             ["geo.py", "dist/main.js"].map(|file| folder.join(file)).into_iter().collect();
+        let files = Looked { files, ..Looked::default() };
         let mut watch = Watch::new(std::slice::from_ref(&folder), files.clone()).unwrap();
         std::fs::write(folder.join("other.py"), "").unwrap();
         let other = tokio::time::timeout(SETTLES, watch.burst()).await;
         assert!(other.is_err(), "nobody runs it");
         std::fs::write(folder.join("geo.py"), "").unwrap();
-        assert!(!watch.burst().await.unwrap());
+        assert!(!watch.burst().await.unwrap().lost);
         std::fs::create_dir(folder.join("dist")).unwrap();
-        assert!(watch.burst().await.unwrap(), "it is there now");
+        assert!(watch.burst().await.unwrap().lost, "it is there now");
         let mut watch = Watch::new(std::slice::from_ref(&folder), files).unwrap();
         std::fs::write(folder.join("dist/main.js"), "").unwrap();
-        assert!(!watch.burst().await.unwrap());
+        assert!(!watch.burst().await.unwrap().lost);
     }
 }
