@@ -51,16 +51,15 @@ impl Supervisor {
 
     /// Where plugins were found that no file describes.
     pub(super) fn environments(&self) -> BTreeSet<PathBuf> {
-        let plugins = self.shared.plugins.read().expect("nothing panics while it holds this");
-        let points = plugins.values().filter_map(|slot| slot.manifest().entry_point.clone());
+        let slots = self.shared.slots();
+        let points = slots.iter().filter_map(|slot| slot.manifest().entry_point.clone());
         points.map(|point| point.environment.into()).collect()
     }
 
     /// What runs, and what interpreters run.
     fn programs(&self) -> BTreeSet<PathBuf> {
-        let plugins = self.shared.plugins.read().expect("nothing panics while it holds this");
         let mut programs = BTreeSet::new();
-        for slot in plugins.values() {
+        for slot in self.shared.slots() {
             let told = slot.told();
             let files = told.shown.ran.iter().flat_map(|ran| ran.files());
             programs.extend(files.map(|(_, file)| file.to_owned()));

@@ -11,7 +11,7 @@ use outboard_core::PluginId;
 use outboard_manifest::Manifest;
 
 use super::fingerprint::authored;
-use super::outputs::{Changed, add};
+use super::outputs::Changed;
 use crate::host::launch;
 use crate::host::supervisor::Supervisor;
 
@@ -51,9 +51,7 @@ impl Supervisor {
         };
         tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
-}
 
-impl Supervisor {
     /// Those who have yet to be built, at the very beginning.
     pub(super) async fn unbuilt(&self) -> Changed {
         let manifests = self.manifests();
@@ -61,8 +59,9 @@ impl Supervisor {
             let mut unbuilt = Changed::default();
             for (id, manifest) in manifests.iter().filter(|(_, m)| !m.build.is_empty()) {
                 let Ok(launch) = launch::prepare(manifest) else { continue };
-                let missing = authored(&launch).filter(|file| !file.exists());
-                missing.for_each(|file| add(&mut unbuilt, &BTreeSet::from([id.clone()]), &file));
+                for file in authored(&launch).filter(|file| !file.exists()) {
+                    unbuilt.entry(id.clone()).or_default().insert(file);
+                }
             }
             unbuilt
         };
@@ -70,8 +69,7 @@ impl Supervisor {
     }
 
     fn manifests(&self) -> Vec<(PluginId, Arc<Manifest>)> {
-        let plugins = self.shared.plugins.read().expect("nothing panics while it holds this");
-        plugins.values().map(|slot| (slot.id.clone(), slot.manifest())).collect()
+        self.shared.slots().iter().map(|slot| (slot.id.clone(), slot.manifest())).collect()
     }
 }
 

@@ -14,6 +14,12 @@ pub(super) fn add(changed: &mut Changed, plugins: &BTreeSet<PluginId>, path: &Pa
     }
 }
 
+pub(super) fn merge(changed: &mut Changed, more: Changed) {
+    for (plugin, paths) in more {
+        changed.entry(plugin).or_default().extend(paths);
+    }
+}
+
 /// What has been learnt of builds: whatever two of them wrote is theirs. What only one did may have been somebody who went
 /// on typing.
 #[derive(Debug, Default)]

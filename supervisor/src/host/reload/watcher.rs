@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
 use super::looked::{Looked, is_written_by_hand};
-use super::outputs::{Changed, Outputs, add};
+use super::outputs::{Changed, Outputs, add, merge};
 use super::{ReloadError, ReloadRequest};
 use crate::host::by::{By, Via};
 use crate::host::supervisor::Supervisor;
@@ -60,19 +60,15 @@ impl Supervisor {
             self.renew(built).await;
             let looked = self.looked().await;
             if looked != watch.looked {
-                let next = watch_again(&folders, &looked).await?;
-                // What was written meanwhile is not forgotten with the watch before.
-                let more = std::mem::replace(&mut watch, next).so_far()?.sources;
-                more.into_iter()
-                    .for_each(|(id, paths)| touched.entry(id).or_default().extend(paths));
+                merge(&mut touched, watch_again(&mut watch, &folders, &looked).await?);
                 continue;
             }
             if touched.is_empty() {
                 let burst = watch.burst().await?;
-                if burst.lost {
-                    watch = watch_again(&folders, &looked).await?;
-                }
                 touched = burst.sources;
+                if burst.lost {
+                    merge(&mut touched, watch_again(&mut watch, &folders, &looked).await?);
+                }
             }
         }
     }
@@ -97,12 +93,18 @@ fn folders(sources: &[PathBuf]) -> Vec<PathBuf> {
     folders
 }
 
-/// A folder has gone, or another one has taken its place, or other files are run.
-async fn watch_again(folders: &[PathBuf], looked: &Looked) -> io::Result<Watch> {
+/// A folder has gone, or another one has taken its place, or other files are looked at. Gives the sources that changed
+/// meanwhile: they are not forgotten with the watch before.
+async fn watch_again(
+    watch: &mut Watch,
+    folders: &[PathBuf],
+    looked: &Looked,
+) -> io::Result<Changed> {
     loop {
         match Watch::new(folders, looked.clone()) {
+            Ok(next) => return Ok(std::mem::replace(watch, next).so_far()?.sources),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => return other,
+            Err(error) => return Err(error),
         }
         tokio::time::sleep(LOOKS_AGAIN).await;
     }
